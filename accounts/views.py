@@ -1,0 +1,127 @@
+"""Pages of the laboratory administration and of one's own API tokens."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from . import selectors, services
+from .forms import AuditFilterForm, RangeForm, RoleForm, TokenForm
+from .models import Role, User
+from .permissions import PersonRequest, Verb, verb_required
+from .ranges import LEUKOCYTES
+
+DECISIONS: dict[str, Callable[[User, User], None]] = {
+    "approve": services.approve,
+    "refuse": services.refuse,
+    "suspend": services.suspend,
+    "readmit": services.readmit,
+}
+LINES_PER_PAGE = 50
+
+
+@verb_required(Verb.LAB_PEOPLE)
+@require_http_methods(["GET", "HEAD"])
+def people(request: PersonRequest) -> HttpResponse:
+    everyone = selectors.people_for(request.user)
+    waiting = [person for person in everyone if person.status == User.Status.PENDING]
+    known = [person for person in everyone if person.status != User.Status.PENDING]
+    context = {"waiting": waiting, "known": known, "roles": Role.choices, "nav_section": "laboratory"}
+    return render(request, "accounts/people.html", context)
+
+
+@verb_required(Verb.LAB_PEOPLE)
+@require_POST
+def decide(request: PersonRequest, pk: UUID, decision: str) -> HttpResponse:
+    if decision not in DECISIONS:
+        raise Http404
+    person = get_object_or_404(selectors.people_for(request.user), pk=pk)
+    return _done(request, person, lambda: DECISIONS[decision](request.user, person))
+
+
+@verb_required(Verb.LAB_PEOPLE)
+@require_POST
+def change_role(request: PersonRequest, pk: UUID) -> HttpResponse:
+    person = get_object_or_404(selectors.people_for(request.user), pk=pk)
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        return HttpResponse(_("There is no such role."), status=422, content_type="text/plain")
+    role = Role(form.cleaned_data["role"])
+    return _done(request, person, lambda: services.set_role(request.user, person, role))
+
+
+def _done(request: PersonRequest, person: User, verb: Callable[[], None]) -> HttpResponse:
+    """Carries the verb out and says on the next page how the account stands, or why it was left as it is."""
+    try:
+        verb()
+    except ValidationError as error:
+        messages.warning(request, " ".join(error.messages))
+    else:
+        facts = {"name": person, "role": person.get_role_display(), "status": person.get_status_display()}
+        messages.info(request, _("%(name)s: %(role)s, %(status)s.") % facts)
+    return redirect("accounts:people")
+
+
+@verb_required(Verb.LAB_RANGES)
+@require_http_methods(["GET", "HEAD", "POST"])
+def ranges(request: PersonRequest) -> HttpResponse:
+    known = selectors.ranges_of(request.user.lab_id)
+    forms = [_range_form(request, cell_class, known.get(cell_class)) for cell_class in LEUKOCYTES]
+    valid = [form.is_valid() for form in forms]
+    if request.method == "POST" and all(valid):
+        services.save_ranges(request.user, dict(_limits(form) for form in forms if form.has_limits))
+        messages.info(request, _("The reference ranges are saved. Signed reports keep the ranges they have."))
+        return redirect("accounts:ranges")
+    rows = list(zip(LEUKOCYTES.values(), forms, strict=True))
+    context = {"rows": rows, "nav_section": "laboratory"}
+    return render(request, "accounts/ranges.html", context, status=422 if request.POST else 200)
+
+
+def _range_form(request: PersonRequest, cell_class: str, limits: tuple[float, float] | None) -> RangeForm:
+    low, high = limits or (None, None)
+    data = request.POST if request.method == "POST" else None
+    name = str(LEUKOCYTES[cell_class])
+    return RangeForm(data, cell_class=cell_class, name=name, initial={"low": low, "high": high})
+
+
+def _limits(form: RangeForm) -> tuple[str, tuple[float, float]]:
+    return form.cell_class, (form.cleaned_data["low"], form.cleaned_data["high"])
+
+
+@verb_required(Verb.LAB_AUDIT)
+@require_http_methods(["GET", "HEAD"])
+def trail(request: PersonRequest) -> HttpResponse:
+    form = AuditFilterForm(request.GET, verbs=selectors.audit_verbs(request.user))
+    wanted = form.cleaned_data if form.is_valid() else {}
+    events = selectors.filtered_audit(request.user, wanted)
+    page = Paginator(events, LINES_PER_PAGE).get_page(request.GET.get("page"))
+    context = {"form": form, "page": page, "nav_section": "laboratory"}
+    return render(request, "accounts/audit.html", context)
+
+
+@never_cache
+@verb_required(Verb.TOKEN_MANAGE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def tokens(request: PersonRequest) -> HttpResponse:
+    """The secret is in the answer that made it, and nowhere afterwards."""
+    form, secret = TokenForm(request.POST or None), ""
+    if form.is_valid():
+        secret, _expiry = services.create_token(request.user, form.cleaned_data["days"])
+    context = {"form": form, "secret": secret, "tokens": selectors.tokens_for(request.user)}
+    return render(request, "accounts/tokens.html", context)
+
+
+@verb_required(Verb.TOKEN_MANAGE)
+@require_POST
+def revoke(request: PersonRequest, digest: str) -> HttpResponse:
+    token = get_object_or_404(selectors.tokens_for(request.user), pk=digest)
+    services.revoke_token(request.user, token)
+    messages.info(request, _("The token is revoked."))
+    return redirect("accounts:tokens")

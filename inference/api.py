@@ -1,0 +1,246 @@
+"""The API of smears, runs, results and the review. Every refusal is `{"error": {"code", "message"}}`."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import generics, status
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from accounts import refusals
+from accounts.permissions import MayVerb, Verb
+from accounts.types import User
+from cases.selectors import cases_for
+from cases.uploads import UploadRefused
+from inference import predictions, review, runs, selectors
+from inference.models import AnalysisRun, Cell
+from inference.serializers import (
+    CaseSmearSerializer,
+    DecisionSerializer,
+    ErrorAnswer,
+    OpenCellSerializer,
+    PredictionSerializer,
+    ReviewSerializer,
+    RunSerializer,
+    SmearUploadSerializer,
+)
+
+STATUS_OF: dict[type[Exception], int] = {
+    UploadRefused: 422,
+    review.InvalidDecision: 422,
+    review.ReviewConflict: 409,
+    runs.RunConflict: 409,
+    predictions.PredictionUnavailable: 503,
+    predictions.PredictionRefused: 422,
+}
+
+
+def explain(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Our own refusals with their code and text, the framework's in the same shape."""
+    for family, http in STATUS_OF.items():
+        if isinstance(error, family):
+            known: Any = error
+            return refusals.refusal(known.code, known.text, 409 if known.code == "duplicate" else http)
+    return refusals.explain(error, context)
+
+
+REFUSALS = {
+    401: OpenApiResponse(ErrorAnswer, "Not logged in."),
+    403: OpenApiResponse(ErrorAnswer, "The role does not allow it."),
+    404: OpenApiResponse(ErrorAnswer, "Not there, or of another laboratory."),
+}
+CONFLICT = {409: OpenApiResponse(ErrorAnswer, "Not in the state that was asked for.")}
+REFUSED = {422: OpenApiResponse(ErrorAnswer, "Not accepted; the message says what would be right.")}
+
+
+class Door(APIView):
+    """What all views here share: the table of verbs, and one shape of refusal."""
+
+    permission_classes = (MayVerb,)
+    permission_verbs: dict[str, Verb] = {}
+
+    @property
+    def person(self) -> User:
+        """Who asks: MayVerb has let nobody else in."""
+        return cast(User, self.request.user)
+
+    def get_exception_handler(self) -> Any:
+        return explain
+
+
+class CaseSmears(Door, generics.ListAPIView):
+    """The smears of a case, each with its newest run; POST hands another one in."""
+
+    parser_classes = (MultiPartParser,)
+    permission_verbs = {"get": Verb.RUN_VIEW, "post": Verb.SMEAR_UPLOAD}
+    queryset = AnalysisRun.objects.none()
+    filter_backends = ()
+
+    def get_serializer_class(self) -> type[Serializer]:
+        return SmearUploadSerializer if self.request.method == "POST" else CaseSmearSerializer
+
+    def get_queryset(self) -> QuerySet[AnalysisRun]:
+        if getattr(self, "swagger_fake_view", False):
+            return self.queryset
+        case = get_object_or_404(cases_for(self.person), pk=self.kwargs["case_id"])
+        return selectors.case_runs(self.person, case.pk)
+
+    @extend_schema(
+        operation_id="case_smears_list", responses={200: CaseSmearSerializer(many=True), **REFUSALS}
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="case_smears_create",
+        request={"multipart/form-data": SmearUploadSerializer},
+        responses={
+            201: CaseSmearSerializer,
+            400: OpenApiResponse(ErrorAnswer, "No file."),
+            **REFUSALS,
+            409: OpenApiResponse(ErrorAnswer, "The same file is already in this case."),
+            **REFUSED,
+        },
+    )
+    def post(self, request: Request, case_id: UUID) -> Response:
+        case = get_object_or_404(cases_for(self.person), pk=case_id)
+        sent = SmearUploadSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        run = runs.submit(self.person, case, sent.validated_data["file"])
+        return Response(CaseSmearSerializer(run).data, status=status.HTTP_201_CREATED)
+
+
+class Run(Door):
+    """Where an analysis stands."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+
+    @extend_schema(responses={200: RunSerializer, **REFUSALS})
+    def get(self, request: Request, run_id: UUID) -> Response:
+        return Response(RunSerializer(selectors.run_for(self.person, run_id)).data)
+
+
+def _done(person: User, run_id: UUID) -> AnalysisRun:
+    """A finished run. Raises RunConflict when it is not finished."""
+    run = selectors.run_for(person, run_id)
+    if run.status != AnalysisRun.Status.DONE:
+        raise runs.RunConflict(_("This analysis is not finished; its status is “%s”.") % run.status)
+    return run
+
+
+class RunResult(Door):
+    """What an analysis found, with people's corrections."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSALS, **CONFLICT})
+    def get(self, request: Request, run_id: UUID) -> Response:
+        return Response(selectors.result_payload(_done(self.person, run_id)))
+
+
+class RunOverlay(Door):
+    """The image with all cells drawn in, as PNG."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+
+    @extend_schema(responses={(200, "image/png"): OpenApiTypes.BINARY, **REFUSALS, **CONFLICT})
+    def get(self, request: Request, run_id: UUID) -> FileResponse:
+        run = _done(self.person, run_id)
+        if not run.overlay:
+            raise Http404
+        return FileResponse(run.overlay.open(), content_type="image/png")
+
+
+class RunRetry(Door):
+    """Queue a failed analysis again."""
+
+    permission_verbs = {"post": Verb.RUN_RETRY}
+
+    @extend_schema(request=None, responses={202: RunSerializer, **REFUSALS, **CONFLICT})
+    def post(self, request: Request, run_id: UUID) -> Response:
+        run = selectors.run_for(self.person, run_id)
+        runs.retry(self.person, run)
+        again = selectors.run_for(self.person, run_id)
+        return Response(RunSerializer(again).data, status=status.HTTP_202_ACCEPTED)
+
+
+class ReviewQueue(Door, generics.ListAPIView):
+    """The cells that wait for a person, across cases: STAT first, then the oldest."""
+
+    permission_verbs = {"get": Verb.REVIEW_VIEW}
+    serializer_class = OpenCellSerializer
+    queryset = Cell.objects.none()
+    filter_backends = ()
+
+    def get_queryset(self) -> QuerySet[Cell]:
+        if getattr(self, "swagger_fake_view", False):
+            return self.queryset
+        return selectors.queue(self.person)
+
+
+class Decide(Door):
+    """Put a person's word beside the machine's; `id` is the cell's."""
+
+    permission_verbs = {"post": Verb.REVIEW_DECIDE}
+
+    @extend_schema(
+        request=DecisionSerializer,
+        responses={
+            201: ReviewSerializer,
+            400: OpenApiResponse(ErrorAnswer, "Fields are missing or malformed."),
+            **REFUSALS,
+            **CONFLICT,
+            **REFUSED,
+        },
+    )
+    def post(self, request: Request, cell_id: int) -> Response:
+        cell = selectors.cell_for(self.person, cell_id)
+        sent = DecisionSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        decided = review.decide(self.person, cell, **sent.validated_data)
+        return Response(ReviewSerializer(decided).data, status=status.HTTP_201_CREATED)
+
+
+class Predict(Door):
+    """Call the cell nearest the centre of one image."""
+
+    parser_classes = (MultiPartParser,)
+    permission_verbs = {"post": Verb.SMEAR_UPLOAD}
+
+    @extend_schema(
+        request={"multipart/form-data": SmearUploadSerializer},
+        responses={
+            200: PredictionSerializer,
+            400: OpenApiResponse(ErrorAnswer, "No file."),
+            401: REFUSALS[401],
+            403: REFUSALS[403],
+            **REFUSED,
+            503: OpenApiResponse(ErrorAnswer, "No worker answered in time."),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        sent = SmearUploadSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return Response(predictions.predict(self.person, sent.validated_data["file"]))
+
+
+urlpatterns = [
+    path("api/v1/cases/<uuid:case_id>/smears/", CaseSmears.as_view(), name="api-case-smears"),
+    path("api/v1/runs/<uuid:run_id>/", Run.as_view(), name="api-run"),
+    path("api/v1/runs/<uuid:run_id>/result/", RunResult.as_view(), name="api-result"),
+    path("api/v1/runs/<uuid:run_id>/overlay.png", RunOverlay.as_view(), name="api-overlay"),
+    path("api/v1/runs/<uuid:run_id>/retry/", RunRetry.as_view(), name="api-retry"),
+    path("api/v1/review/", ReviewQueue.as_view(), name="api-review"),
+    path("api/v1/review/<int:cell_id>/decide/", Decide.as_view(), name="api-decide"),
+    path("api/v1/predict/", Predict.as_view(), name="api-predict"),
+]

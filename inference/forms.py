@@ -1,0 +1,20 @@
+"""What people send about a cell or a slide."""
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from inference import names
+from inference.review import MAX_COMMENT
+
+
+class SmearForm(forms.Form):
+    """One smear image."""
+
+    file = forms.FileField(label=_("Smear image"), allow_empty_file=True)
+
+
+class DecisionForm(forms.Form):
+    """The class a person gives to a cell, and why."""
+
+    label = forms.ChoiceField(label=_("Class"), choices=list(names.CLASS_NAMES.items()))
+    comment = forms.CharField(label=_("Comment"), max_length=MAX_COMMENT, required=False)

@@ -1,0 +1,56 @@
+"""``manage.py analyse IMAGE... --out DIR``: findings as JSON and the annotated image, without a database."""
+
+import json
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+
+class Command(BaseCommand):
+    help = "Analyse smear images and write a JSON payload and an overlay PNG for each."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("images", nargs="+", type=Path)
+        parser.add_argument(
+            "--out", type=Path, required=True, help="folder for NAME.json and NAME.overlay.png"
+        )
+        parser.add_argument("--pixel-um", type=float, help="micrometres per pixel; estimated when not given")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from inference.pipeline.errors import PipelineError
+
+        options["out"].mkdir(parents=True, exist_ok=True)
+        refused = []
+        for path in options["images"]:
+            try:
+                self._analyse(path, options["out"], options["pixel_um"])
+            except PipelineError as error:
+                refused.append(path)
+                self.stderr.write(f"{path.name}: {error.text}")
+        if refused:
+            raise CommandError(f"{len(refused)} of {len(options['images'])} images could not be analysed.")
+
+    def _analyse(self, path: Path, out: Path, pixel_um: float | None) -> None:
+        from PIL import Image
+
+        from inference.pipeline.analyse import analyse
+        from inference.pipeline.config import Config
+        from inference.pipeline.findings import payload
+        from inference.pipeline.overlay import overlay
+        from inference.pipeline.slide import Slide
+
+        findings = analyse(path, Config(pixel_um=pixel_um), lambda stage, share: None)
+        document = payload(findings, path.name, datetime.now(UTC))
+        (out / f"{path.stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        slide = Slide.open(path)
+        drawn = overlay(slide.read((0, 0, slide.width, slide.height)), findings.cells)
+        Image.fromarray(drawn).save(out / f"{path.stem}.overlay.png")
+        summary = document["summary"]
+        self.stdout.write(
+            f"{path.name}: {summary['wbc_count']} white cells, {summary['rbc_count']} red cells,"
+            f" {summary['platelet_count']} platelets; {len(document['uncertain_cases'])} need review."
+        )

@@ -1,0 +1,134 @@
+"""What the machine found in a smear, and what the people who looked at it said."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+def overlay_path(run: "AnalysisRun", filename: str) -> str:
+    return f"runs/{run.id}/overlay.png"
+
+
+def crop_path(cell: "Cell", filename: str) -> str:
+    return f"runs/{cell.run_id}/cells/{cell.number}.png"
+
+
+def heatmap_path(cell: "Cell", filename: str) -> str:
+    return f"runs/{cell.run_id}/heatmaps/{cell.number}.png"
+
+
+class AnalysisRun(models.Model):
+    """One analysis of one smear. `status` moves only by compare-and-swap in `inference.runs`.
+
+    queued → running → done | failed; failed → queued by retry; running → queued when its heart stopped.
+    `claim_token` names the worker's present hold on the run: whoever lost it may not write any more.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    lab = models.ForeignKey("accounts.Lab", models.PROTECT, related_name="+")
+    smear = models.ForeignKey("cases.Smear", models.PROTECT, related_name="runs")
+    submitted_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
+    stage = models.CharField(max_length=40, blank=True)
+    progress = models.FloatField(default=0.0)
+    attempts = models.IntegerField(default=0)
+    claim_token = models.UUIDField(null=True)
+    queued_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_message = models.TextField(blank=True)
+
+    width = models.IntegerField(null=True)
+    height = models.IntegerField(null=True)
+    pixel_um = models.FloatField(null=True)
+    pixel_um_source = models.CharField(max_length=20, blank=True)
+    quality = models.JSONField(default=dict)
+    notices = models.JSONField(default=list)
+    networks = models.JSONField(default=list)
+    seconds = models.JSONField(default=dict)
+    overlay = models.FileField(upload_to=overlay_path, max_length=200, blank=True)
+
+    review_claimed_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
+    review_claimed_until = models.DateTimeField(null=True)
+    signed_off_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
+    signed_off_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-queued_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["smear"], condition=Q(status__in=["queued", "running"]), name="one_open_run_per_smear"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Cell(models.Model):
+    """A cell as the machine saw it; `label` is the machine's call and never changes ("" = not classified)."""
+
+    run = models.ForeignKey(AnalysisRun, models.CASCADE, related_name="cells")
+    number = models.IntegerField()
+    kind = models.CharField(max_length=10)
+    x0 = models.IntegerField()
+    y0 = models.IntegerField()
+    x1 = models.IntegerField()
+    y1 = models.IntegerField()
+    centroid_x = models.FloatField()
+    centroid_y = models.FloatField()
+    polygon = models.JSONField(default=list)
+    area_px = models.IntegerField()
+    segmentation_confidence = models.FloatField()
+    label = models.CharField(max_length=40, blank=True)
+    confidence = models.FloatField(null=True)
+    probabilities = models.JSONField(default=dict)
+    abstained = models.BooleanField(default=False)
+    review_reasons = models.JSONField(default=list)
+    needs_review = models.BooleanField(default=False)
+    focus_ratio = models.FloatField(null=True)
+    heatmap_strength = models.FloatField(null=True)
+    crop = models.FileField(upload_to=crop_path, max_length=200, blank=True)
+    heatmap = models.FileField(upload_to=heatmap_path, max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["run", "number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="one_cell_per_number")]
+        indexes = [models.Index(fields=["needs_review", "run"], name="cell_review_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number}"
+
+
+class CellReview(models.Model):
+    """A person's word on a cell, beside the machine's. Undone, it stays as a row with `undone_at`."""
+
+    cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    label = models.CharField(max_length=40)
+    comment = models.CharField(max_length=500, blank=True)
+    decided_at = models.DateTimeField(default=timezone.now, editable=False)
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["decided_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cell"], condition=Q(undone_at__isnull=True), name="one_standing_review_per_cell"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cell_id}: {self.label}"

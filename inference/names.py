@@ -1,0 +1,87 @@
+"""What cell classes, kinds, stages and reasons are called on pages and in reports."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+CLASS_NAMES: dict[str, Promise] = {
+    "neutrophil": _("Neutrophil"),
+    "eosinophil": _("Eosinophil"),
+    "basophil": _("Basophil"),
+    "lymphocyte": _("Lymphocyte"),
+    "monocyte": _("Monocyte"),
+    "immature_granulocyte": _("Immature granulocyte"),
+    "blast": _("Blast"),
+    "erythroblast": _("Erythroblast"),
+    "platelet": _("Platelet"),
+    "artifact": _("Artifact"),
+}
+
+KIND_NAMES: dict[str, Promise] = {
+    "WBC": _("White cells"),
+    "RBC": _("Red cells"),
+    "platelet": _("Platelets"),
+}
+
+REASON_NAMES: dict[str, Promise] = {
+    "low_confidence": _("confidence below 0.7"),
+    "abstained": _("the network abstained"),
+    "blast": _("called a blast"),
+    "out_of_distribution": _("unlike the cells the network was trained on"),
+    "off_cell": _("the network looked beside the cell"),
+    "disagreement": _("two networks disagree"),
+}
+
+STAGE_NAMES: dict[str, Promise] = {
+    "quality": _("Image quality"),
+    "stain": _("Stain normalisation"),
+    "segmentation": _("Finding cells"),
+    "classification": _("Calling white cells"),
+    "explanation": _("Explaining unsure calls"),
+    "aggregation": _("Counting"),
+}
+"""The stages of the pipeline, in its order."""
+
+SOURCE_NAMES: dict[str, Promise] = {
+    "declared": _("as entered with the case"),
+    "metadata": _("as written in the image file"),
+    "estimated": _("estimated from the red cells"),
+}
+
+CLASS_KEYS: dict[str, str] = {
+    "neutrophil": "n",
+    "eosinophil": "e",
+    "basophil": "b",
+    "lymphocyte": "l",
+    "monocyte": "m",
+    "immature_granulocyte": "i",
+    "blast": "k",
+    "erythroblast": "r",
+    "platelet": "p",
+    "artifact": "a",
+}
+"""The key that gives a cell this class in review; u, c and Enter are taken by undo, comment and confirm."""
+
+
+def _name(table: dict[str, Promise], key: str) -> str:
+    """A key that has no name yet is shown as it is, with spaces."""
+    return str(table.get(key) or key.replace("_", " "))
+
+
+def class_name(label: str) -> str:
+    return _name(CLASS_NAMES, label)
+
+
+def kind_name(kind: str) -> str:
+    return _name(KIND_NAMES, kind)
+
+
+def reason_name(reason: str) -> str:
+    return _name(REASON_NAMES, reason)
+
+
+def stage_name(stage: str) -> str:
+    return _name(STAGE_NAMES, stage)
+
+
+def source_name(source: str) -> str:
+    return _name(SOURCE_NAMES, source)

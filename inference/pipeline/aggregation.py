@@ -1,0 +1,112 @@
+"""Turns the cells of a smear into counts, shares with exact intervals, ratios and flags."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import betaincinv
+
+from inference.pipeline.config import DIFFERENTIAL_CLASSES
+from inference.pipeline.findings import Aggregate, Cell, Kind, Notice, Severity, Share
+
+FEW_CELLS = 100
+"""A manual differential counts 100 leukocytes or more (CLSI H20-A2 counts 200 per reader)."""
+
+LEUKEMIA_SHARE = 20.0
+LEUKEMIA_CELLS = 20
+"""Blasts of 20 % and more define acute leukemia (WHO 2016, ICC 2022); asked of at least 20 leukocytes."""
+
+LEFT_SHIFT_INDEX = 10.0
+"""Immature granulocytes per 100 neutrophils from which a left shift is flagged."""
+
+
+def share(count: int, total: int, level: float = 0.95) -> Share:
+    """Give `count` of `total` in % with its exact interval (Clopper and Pearson, Biometrika 1934).
+
+    Args:
+        count: 0 to `total`.
+        total: number of cells; 0 gives 0 % with the interval 0 to 100 %.
+        level: confidence level of the interval, 0–1.
+
+    Returns:
+        The share; all values in %.
+    """
+    if not 0 <= count <= total:
+        raise ValueError(f"{count} cells cannot be a part of {total}")
+    if total == 0:
+        return Share(0, 0.0, 0.0, 100.0)
+    tail = (1 - level) / 2
+    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    return Share(count, 100 * count / total, 100 * low, 100 * high)
+
+
+def aggregate(cells: Sequence[Cell]) -> Aggregate:
+    """Add up the cells of one smear.
+
+    Args:
+        cells: every cell once. A classified cell counts as what its call says; cells without a call
+            count as the kind that segmentation gave them, white ones only in `total_cells`.
+            Artifacts are no cells.
+
+    Returns:
+        The figures; leukocytes of the differential are the seven classes of DIFFERENTIAL_CLASSES.
+    """
+    called = Counter(cell.call.label for cell in cells if cell.call)
+    unnamed = Counter(cell.instance.kind for cell in cells if cell.call is None)
+    leukocytes = sum(called[label] for label in DIFFERENTIAL_CLASSES)
+    differential = {label: share(called[label], leukocytes) for label in DIFFERENTIAL_CLASSES}
+    confidences = [cell.call.confidence for cell in cells if cell.call]
+    reviewed = sum(bool(cell.review_reasons) for cell in cells if cell.call)
+    red = unnamed[Kind.RBC]
+    return Aggregate(
+        total_cells=len(cells) - called["artifact"],
+        rbc_count=red,
+        wbc_count=leukocytes,
+        platelet_count=unnamed[Kind.PLATELET] + called["platelet"],
+        artifact_count=called["artifact"],
+        erythroblast_count=called["erythroblast"],
+        differential=differential,
+        rbc_wbc_ratio=_ratio(red, leukocytes),
+        erythroblasts_per_100_wbc=_per_100(called["erythroblast"], leukocytes),
+        left_shift_index=_per_100(called["immature_granulocyte"], called["neutrophil"]),
+        myeloid_erythroid_ratio=_ratio(_myeloid(called), called["erythroblast"]),
+        uncertain_share=_ratio(reviewed, len(confidences)),
+        mean_confidence=float(np.mean(confidences)) if confidences else None,
+        flags=tuple(_flags(called, leukocytes)),
+    )
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _per_100(part: int, whole: int) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _myeloid(called: Counter[str]) -> int:
+    """Granulocytes and their precursors, the M of the M:E ratio; blasts are of unknown lineage here."""
+    return sum(called[label] for label in ("neutrophil", "eosinophil", "basophil", "immature_granulocyte"))
+
+
+def _flags(called: Counter[str], leukocytes: int) -> list[Notice]:
+    flags = []
+    blasts = called["blast"]
+    if blasts:
+        text = f"{blasts} of {leukocytes} leukocytes are called blasts."
+        flags.append(Notice("blast_detected", text))
+    if leukocytes >= LEUKEMIA_CELLS and 100 * blasts / leukocytes >= LEUKEMIA_SHARE:
+        text = f"Blasts make up {100 * blasts / leukocytes:.0f} % of {leukocytes} leukocytes (limit 20 %)."
+        flags.append(Notice("possible_leukemia", text))
+    immature, neutrophils = called["immature_granulocyte"], called["neutrophil"]
+    if immature and immature >= LEFT_SHIFT_INDEX / 100 * neutrophils:
+        text = f"{immature} immature granulocytes beside {neutrophils} neutrophils: left shift."
+        flags.append(Notice("left_shift", text))
+    if called["erythroblast"]:
+        text = f"{called['erythroblast']} erythroblasts beside {leukocytes} leukocytes."
+        flags.append(Notice("erythroblasts_present", text))
+    if leukocytes < FEW_CELLS:
+        text = f"Leukocytes counted: {leukocytes} (100 are usual). The intervals are wide."
+        flags.append(Notice("few_cells", text, Severity.INFO))
+    return flags

@@ -1,0 +1,73 @@
+"""The taxonomy, the numeric contracts of every stage, and the choices a laboratory can make."""
+
+from dataclasses import dataclass, field
+
+WBC_CLASSES = (
+    "neutrophil",
+    "eosinophil",
+    "basophil",
+    "lymphocyte",
+    "monocyte",
+    "immature_granulocyte",
+    "blast",
+    "erythroblast",
+    "platelet",
+    "artifact",
+)
+"""What a cell of the white-cell stream can be called, in the order of every probability vector."""
+
+DIFFERENTIAL_CLASSES = WBC_CLASSES[:7]
+"""The leukocytes whose shares add up to 100 %; erythroblasts are given per 100 of them."""
+
+REFERENCE_RANGES = {
+    "neutrophil": (50.0, 70.0),
+    "lymphocyte": (20.0, 40.0),
+    "monocyte": (2.0, 10.0),
+    "eosinophil": (1.0, 4.0),
+    "basophil": (0.0, 1.0),
+}
+"""Default adult reference ranges in % of leukocytes; each laboratory keeps its own table."""
+
+RBC_DIAMETER_UM = 7.2
+REFERENCE_PIXEL_UM = 0.1
+REVIEW_CONFIDENCE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class TileConfig:
+    """Square tiles: side and overlap in px, the least share of tissue and the least focus (variance of
+    the Laplacian; benchmarks/quality_thresholds.py) worth looking at."""
+
+    size: int = 1024
+    overlap: int = 128
+    min_tissue: float = 0.05
+    min_focus: float = 3.0
+    edge_margin: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CellConfig:
+    """Which instances are cells, and how they are cropped; areas in px at 0.1 µm per pixel."""
+
+    min_confidence: float = 0.5
+    min_area: float = 50.0
+    max_area: float = 50_000.0
+    max_aspect: float = 5.0
+    min_solidity: float = 0.7
+    padding: float = 0.25
+    wbc_side: int = 224
+    rbc_side: int = 64
+    wbc_batch: int = 32
+    duplicate_iou: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything about one analysis that is not in the image."""
+
+    pixel_um: float | None = None
+    tiles: TileConfig = field(default_factory=TileConfig)
+    cells: CellConfig = field(default_factory=CellConfig)
+    review_confidence: float = REVIEW_CONFIDENCE
+    normalise_stain: bool = True
+    declared_classes: tuple[str, ...] | None = None

@@ -1,0 +1,255 @@
+"""What passes between the stages, and the JSON payload in which it leaves.
+
+Coordinates are level-0 pixels; boxes are ``x0, y0, x1, y1`` with ``x1, y1`` exclusive; images are
+uint8 RGB arrays of shape (height, width, 3).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+
+class Kind(StrEnum):
+    """What segmentation tells apart."""
+
+    WBC = "WBC"
+    RBC = "RBC"
+    PLATELET = "platelet"
+
+
+class Severity(StrEnum):
+    """What a notice asks for: nothing, a second look, or another image."""
+
+    INFO = "info"
+    WARN = "warn"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One observation about the image or the analysis, worded for the user."""
+
+    code: str
+    text: str
+    severity: Severity = Severity.WARN
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Image quality: every part and the score lie in 0–1, 1 is best."""
+
+    score: float
+    focus: float
+    stain: float
+    exposure: float
+    coverage: float
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One segmented cell. `polygon` is its outline, `area_px` the pixels inside its mask."""
+
+    kind: Kind
+    box: Box
+    polygon: tuple[tuple[int, int], ...]
+    centroid: tuple[float, float]
+    area_px: int
+    confidence: float
+    solidity: float = 1.0
+    tile: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A classification: calibrated `probabilities` over the classes that can occur, summing to 1."""
+
+    label: str
+    confidence: float
+    probabilities: Mapping[str, float]
+    abstained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where the network looked: `heatmap` float32 (side, side) in 0–1 over the crop; `focus_ratio` is
+    the share of its energy that falls on the cell, `strength` its raw maximum before scaling."""
+
+    heatmap: NDArray[np.float32]
+    focus_ratio: float
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An instance that counted as a cell, with whatever is known about it so far.
+
+    `call` is None for cells that no network has classified; `crop` is the square the classifier saw.
+    """
+
+    cell_id: int
+    instance: Instance
+    call: Call | None = None
+    review_reasons: tuple[str, ...] = ()
+    crop: Image | None = None
+    explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`count` of `total` as a percentage with its exact (Clopper–Pearson) 95 % interval, all in %."""
+
+    count: int
+    percent: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The figures of one smear.
+
+    `differential` holds one share per leukocyte class; the rest are counts or ratios, None where the
+    denominator is zero. `erythroblasts_per_100_wbc` is a ratio, not part of the 100 %.
+    """
+
+    total_cells: int
+    rbc_count: int
+    wbc_count: int
+    platelet_count: int
+    artifact_count: int
+    erythroblast_count: int
+    differential: Mapping[str, Share]
+    rbc_wbc_ratio: float | None
+    erythroblasts_per_100_wbc: float | None
+    left_shift_index: float | None
+    myeloid_erythroid_ratio: float | None
+    uncertain_share: float | None
+    mean_confidence: float | None
+    flags: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUsed:
+    """A network that had a say, as its card names it."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything one analysis found out about one image."""
+
+    width: int
+    height: int
+    pixel_um: float | None
+    pixel_um_source: str
+    quality: Quality
+    cells: tuple[Cell, ...]
+    aggregate: Aggregate
+    networks: tuple[NetworkUsed, ...]
+    notices: tuple[Notice, ...]
+    seconds: Mapping[str, float]
+
+
+def _round(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _detection(cell: Cell) -> dict[str, Any]:
+    instance, call = cell.instance, cell.call
+    return {
+        "cell_id": cell.cell_id,
+        "type": instance.kind.value,
+        "classification": call.label if call else None,
+        "confidence": round(call.confidence if call else instance.confidence, 4),
+        "bbox": list(instance.box),
+        "centroid": [round(value, 1) for value in instance.centroid],
+    }
+
+
+def _uncertain(cell: Cell) -> dict[str, Any]:
+    detection = _detection(cell)
+    return {
+        "cell_id": cell.cell_id,
+        "type": detection["type"],
+        "predicted_class": detection["classification"],
+        "confidence": detection["confidence"],
+        "reason": ", ".join(cell.review_reasons),
+        "requires_manual_review": True,
+    }
+
+
+def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
+    return [{"code": n.code, "text": n.text, "severity": n.severity.value} for n in notices]
+
+
+def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str, Any]:
+    """Write the findings as the JSON payload that other systems read.
+
+    Stages that did not run say ``"status": "not_analysed"`` and hold no figures.
+    """
+    aggregate, quality = findings.aggregate, findings.quality
+    shares = aggregate.differential
+    return {
+        "image_id": image_id,
+        "timestamp": timestamp.isoformat(),
+        "processing_time_seconds": round(sum(findings.seconds.values()), 3),
+        "summary": {
+            "total_cells": aggregate.total_cells,
+            "rbc_count": aggregate.rbc_count,
+            "wbc_count": aggregate.wbc_count,
+            "platelet_count": aggregate.platelet_count,
+            "rbc_wbc_ratio": _round(aggregate.rbc_wbc_ratio, 2),
+            "image_quality": round(quality.score, 3),
+        },
+        "rbc_analysis": {
+            "status": "not_analysed",
+            "total": aggregate.rbc_count,
+            "distribution": {},
+            "abnormality_rate": None,
+            "flags": [],
+        },
+        "wbc_differential": {
+            "total": aggregate.wbc_count,
+            "distribution": {label: share.count for label, share in shares.items()},
+            "percent": {label: round(share.percent, 2) for label, share in shares.items()},
+            "intervals_95": {label: [round(s.low, 2), round(s.high, 2)] for label, s in shares.items()},
+            "erythroblast_count": aggregate.erythroblast_count,
+            "erythroblasts_per_100_wbc": _round(aggregate.erythroblasts_per_100_wbc, 2),
+            "artifact_count": aggregate.artifact_count,
+            "left_shift_index": _round(aggregate.left_shift_index, 2),
+            "myeloid_erythroid_ratio": _round(aggregate.myeloid_erythroid_ratio, 2),
+            "flags": _notices(aggregate.flags),
+        },
+        "staging": {"status": "not_analysed", "label": None, "probabilities": {}},
+        "cell_detections": [_detection(cell) for cell in findings.cells],
+        "uncertain_cases": [_uncertain(cell) for cell in findings.cells if cell.review_reasons],
+        "quality_metrics": {
+            "avg_confidence": _round(aggregate.mean_confidence),
+            "uncertain_share": _round(aggregate.uncertain_share),
+            "stain_quality": round(quality.stain, 3),
+            "focus_quality": round(quality.focus, 3),
+            "exposure_quality": round(quality.exposure, 3),
+            "coverage": round(quality.coverage, 3),
+        },
+        "notices": _notices((*quality.notices, *findings.notices)),
+        "image": {
+            "width": findings.width,
+            "height": findings.height,
+            "pixel_um": _round(findings.pixel_um),
+            "pixel_um_source": findings.pixel_um_source,
+        },
+        "networks": [{"name": n.name, "version": n.version, "sha256": n.sha256} for n in findings.networks],
+        "ruo": True,
+    }

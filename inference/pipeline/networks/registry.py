@@ -1,0 +1,148 @@
+"""The model cards: what each network is, which pixels it expects, and the sha256 its weights must have.
+
+Needs neither torch nor OpenVINO, so that the web process can name the networks and check their files.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from inference.pipeline.errors import NetworkUnavailable
+from inference.pipeline.findings import NetworkUsed
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+WBC_NETWORK = "wbc"
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class InputContract:
+    """The image a network expects: `side` px square RGB, scaled to 0–1, then ``(x - mean) / std``.
+
+    The network's answer is the mean over the `views`, each with its weight: "as_is" are the pixels as they
+    came from the camera, "reinhard" the stain-normalised ones. `stain_references` holds the mean and the
+    standard deviation of L, a and b to normalise to, one for a "field" and one for the image of a single
+    "cell", in which white cells take up more of the pixels. With `half_turn` every view is seen upright and
+    turned by 180°. `preprocessing` says in words how the square was cut out.
+    """
+
+    side: int
+    mean: Triple
+    std: Triple
+    preprocessing: str
+    views: Mapping[str, float] = field(default_factory=lambda: {"as_is": 1.0})
+    half_turn: bool = False
+    stain_references: Mapping[str, tuple[Triple, Triple]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One network: identity, input contract, calibration; `text` is the whole card as it was written."""
+
+    name: str
+    version: str
+    sha256: str
+    architecture: str
+    input: InputContract
+    labels: tuple[str, ...]
+    temperature: float
+    abstain_below: float
+    explanation_layer: str
+    text: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def weights(self) -> Path:
+        """The weight file beside the card."""
+        return self.folder / f"{self.name}.safetensors"
+
+    @property
+    def used(self) -> NetworkUsed:
+        """What findings and reports say about this network."""
+        return NetworkUsed(self.name, self.version, self.sha256)
+
+
+def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
+    """Return the names of all networks that have a card, sorted."""
+    return tuple(sorted(path.stem for path in folder.glob("*.json")))
+
+
+def _triple(values: Any) -> Triple:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _parse(text: Mapping[str, Any], folder: Path) -> Card:
+    given = text["input"]
+    contract = InputContract(
+        side=int(given["side"]),
+        mean=_triple(given["mean"]),
+        std=_triple(given["std"]),
+        preprocessing=given["preprocessing"],
+        views={view: float(weight) for view, weight in given["views"].items()},
+        half_turn=bool(given["half_turn"]),
+        stain_references={
+            shown: (_triple(reference["mean"]), _triple(reference["std"]))
+            for shown, reference in given.get("stain_references", {}).items()
+        },
+    )
+    return Card(
+        name=text["name"],
+        version=text["version"],
+        sha256=text["sha256"],
+        architecture=text["architecture"],
+        input=contract,
+        labels=tuple(text["labels"]),
+        temperature=float(text["temperature"]),
+        abstain_below=float(text["thresholds"]["abstain_below"]),
+        explanation_layer=text["explanation_layer"],
+        text=text,
+        folder=folder,
+    )
+
+
+@lru_cache(maxsize=16)
+def card(name: str, folder: Path = WEIGHTS) -> Card:
+    """Return one model card, read once per process; raises as `read_card` does."""
+    return read_card(name, folder)
+
+
+def read_card(name: str, folder: Path = WEIGHTS) -> Card:
+    """Read one model card.
+
+    Raises NetworkUnavailable when the card is missing or not complete.
+    """
+    path = folder / f"{name}.json"
+    try:
+        return _parse(json.loads(path.read_text(encoding="utf-8")), folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NetworkUnavailable(
+            f"The model card of the network “{name}” is missing or incomplete. Restore {path.name} in the"
+            " folder of network weights."
+        ) from error
+
+
+def verified_weights(of: Card) -> bytes:
+    """Return the bytes of the weight file after comparing their sha256 with the card's.
+
+    Raises NetworkUnavailable when the file is missing or is not the one the card describes.
+    """
+    try:
+        data = of.weights.read_bytes()
+    except OSError as error:
+        raise NetworkUnavailable(
+            f"The weights of the network “{of.name}” are missing. Restore {of.weights.name} in the folder of"
+            " network weights."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != of.sha256:
+        raise NetworkUnavailable(
+            f"The weights of the network “{of.name}” are not those its card describes: expected sha256"
+            f" {of.sha256[:12]}…, found {found[:12]}…. Restore the file that belongs to version {of.version}."
+        )
+    return data

@@ -1,0 +1,118 @@
+"""Run a network: OpenVINO on a CPU, torch on a GPU and wherever gradients are needed."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from inference.pipeline.findings import Image
+from inference.pipeline.networks import registry, wbc
+from inference.pipeline.networks.registry import Card, InputContract
+
+Logits = NDArray[np.float32]
+
+
+class FromPixels(nn.Module):
+    """A network with its input contract in front: uint8 (n, side, side, 3) RGB in, logits out."""
+
+    def __init__(self, network: nn.Module, contract: InputContract) -> None:
+        super().__init__()
+        self.network = network
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(contract.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(contract.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        scaled = pixels.permute(0, 3, 1, 2).float() / 255.0
+        logits: Tensor = self.network((scaled - self.mean) / self.std)
+        return logits
+
+
+def prepare(crops: Sequence[Image], contract: InputContract) -> NDArray[np.uint8]:
+    """Bring square crops to a network's side.
+
+    Takes uint8 RGB crops of any side; gives uint8 (n, side, side, 3).
+    """
+    side = contract.side
+    batch = np.empty((len(crops), side, side, 3), np.uint8)
+    for row, crop in zip(batch, crops, strict=True):
+        shrinking = crop.shape[0] >= side
+        cv2.resize(
+            crop, (side, side), dst=row, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+        )
+    return batch
+
+
+def torch_module(card: Card) -> FromPixels:
+    """Build a network in float32 with the weights its card vouches for, in evaluation mode, on the CPU.
+
+    Raises NetworkUnavailable when the weights are missing or not those of the card.
+    """
+    network = wbc.build(card.architecture, len(card.labels))
+    state = safetensors.torch.load(registry.verified_weights(card))
+    network.load_state_dict(
+        {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    )
+    return FromPixels(network, card.input).eval()
+
+
+def compile_openvino(module: FromPixels, side: int) -> Callable[[NDArray[np.uint8]], Logits]:
+    """Compile a network for this machine's CPU, for any batch size; bfloat16 only where the CPU has it."""
+    import openvino as ov
+
+    core = ov.Core()
+    converted = ov.convert_model(
+        module, example_input=torch.zeros(2, side, side, 3, dtype=torch.uint8), input=[-1, side, side, 3]
+    )
+    native_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    precision = ov.Type.bf16 if native_bf16 else ov.Type.f32
+    compiled = core.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+
+    def run(batch: NDArray[np.uint8]) -> Logits:
+        return np.asarray(compiled(batch)[0], np.float32)
+
+    return run
+
+
+class Network:
+    """A network ready to run; the OpenVINO form is compiled at the first prediction and kept."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.module = torch_module(card)
+
+    @cached_property
+    def _openvino(self) -> Callable[[NDArray[np.uint8]], Logits]:
+        return compile_openvino(self.module, self.card.input.side)
+
+    @cached_property
+    def _on_gpu(self) -> nn.Module:
+        return torch_module(self.card).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def predict(self, batch: NDArray[np.uint8]) -> Logits:
+        """Return the logits, float32 (n, classes), of a batch of uint8 RGB (n, side, side, 3)."""
+        if not torch.cuda.is_available():
+            return self._openvino(batch)
+        with torch.inference_mode():
+            logits: Tensor = self._on_gpu(torch.from_numpy(batch).to("cuda"))
+        return np.asarray(logits.float().cpu(), np.float32)
+
+    def warm_up(self) -> None:
+        """Compile now what would otherwise be compiled at the first prediction."""
+        self.predict(np.zeros((1, self.card.input.side, self.card.input.side, 3), np.uint8))
+
+
+@lru_cache(maxsize=4)
+def load(name: str, folder: Path = registry.WEIGHTS) -> Network:
+    """Return a network by name, verified and built once per process.
+
+    Raises NetworkUnavailable when its card or weights are missing or do not belong together.
+    """
+    return Network(registry.card(name, folder))

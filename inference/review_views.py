@@ -1,0 +1,134 @@
+"""Pages of the review: the queue across cases, and one slide on the desk."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.permissions import PersonRequest, Verb, verb_required
+from inference import names, pages, review, selectors
+from inference.forms import DecisionForm
+from inference.models import AnalysisRun
+
+
+@verb_required(Verb.REVIEW_VIEW)
+@require_GET
+def queue(request: PersonRequest) -> HttpResponse:
+    slides = selectors.waiting_slides(request.user)
+    open_count = sum(len(slide.cells) for slide in slides)
+    context = {"slides": slides, "open_count": open_count, "nav_section": "review"}
+    return render(request, "inference/queue.html", context)
+
+
+@verb_required(Verb.REVIEW_VIEW)
+@require_GET
+def slide(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.run_for(request.user, run_id)
+    if run.status != AnalysisRun.Status.DONE:
+        return redirect("inference:run", run_id)
+    return _desk(request, run, _number(request))
+
+
+def _number(request: PersonRequest) -> int | None:
+    text = request.GET.get("cell", "")
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _desk(
+    request: PersonRequest, run: AnalysisRun, number: int | None, status: int = 200, **said: str
+) -> HttpResponse:
+    """The whole page or, for htmx, the part of it that a decision changes."""
+    context: dict[str, Any] = {
+        "desk": pages.desk(request.user, run, number),
+        "run": run,
+        "case": run.smear.case,
+        "nav_section": "review",
+        **said,
+    }
+    template = "inference/partials/desk.html" if _by_htmx(request) else "inference/slide.html"
+    return render(request, template, context, status=status)
+
+
+def _by_htmx(request: PersonRequest) -> bool:
+    return "HX-Request" in request.headers
+
+
+def _address(run_id: UUID, number: int | None = None) -> str:
+    page = reverse("inference:review-slide", args=[run_id])
+    return page if number is None else f"{page}?cell={number}"
+
+
+@verb_required(Verb.REVIEW_CLAIM)
+@require_POST
+def claim(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.run_for(request.user, run_id)
+    try:
+        review.claim_slide(request.user, run)
+    except review.ReviewConflict as conflict:
+        return _desk(request, run, None, 409, problem=conflict.text)
+    return redirect(_address(run_id))
+
+
+@verb_required(Verb.REVIEW_CLAIM)
+@require_POST
+def release(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.run_for(request.user, run_id)
+    try:
+        review.release_slide(request.user, run)
+    except review.ReviewConflict as conflict:
+        return _desk(request, run, None, 409, problem=conflict.text)
+    return redirect("inference:review-queue")
+
+
+@verb_required(Verb.REVIEW_DECIDE)
+@require_POST
+def decide(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """One cell's class; the answer has the next open cell in hand."""
+    run = selectors.run_for(request.user, run_id)
+    cell = get_object_or_404(selectors.cells_for(request.user), run=run, number=number)
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        problem = " ".join(str(text) for errors in form.errors.values() for text in errors)
+        return _desk(request, run, number, 422, problem=problem)
+    label, comment = form.cleaned_data["label"], form.cleaned_data["comment"]
+    try:
+        review.decide(request.user, cell, label, comment)
+    except review.ReviewConflict as conflict:
+        return _desk(request, run, number, 409, problem=conflict.text)
+    said = _("Cell %(number)d: %(name)s.") % {"number": number, "name": names.class_name(label)}
+    return _answer(request, run, None, said)
+
+
+@verb_required(Verb.REVIEW_DECIDE)
+@require_POST
+def undo(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """Take back one's own decision; the answer has the cell in hand again."""
+    run = selectors.run_for(request.user, run_id)
+    cell = get_object_or_404(selectors.cells_for(request.user), run=run, number=number)
+    try:
+        review.undo(request.user, cell)
+    except review.ReviewConflict as conflict:
+        return _desk(request, run, number, 409, problem=conflict.text)
+    return _answer(request, run, number, _("Cell %(number)d is open again.") % {"number": number})
+
+
+def _answer(request: PersonRequest, run: AnalysisRun, number: int | None, said: str) -> HttpResponse:
+    """For htmx the desk as it is now; without it the browser is sent to the page."""
+    if not _by_htmx(request):
+        return redirect(_address(run.pk, number))
+    return _desk(request, selectors.run_for(request.user, run.pk), number, said=said)
+
+
+@verb_required(Verb.SLIDE_SIGN_OFF)
+@require_POST
+def sign_off(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.run_for(request.user, run_id)
+    try:
+        review.sign_off(request.user, run)
+    except review.ReviewConflict as conflict:
+        return _desk(request, run, None, 409, problem=conflict.text)
+    return redirect("inference:run", run_id)

@@ -1,0 +1,140 @@
+"""Runs, smears of a case, open cells and decisions as the API writes and reads them."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from inference.models import AnalysisRun, Cell, CellReview
+from inference.pipeline.config import WBC_CLASSES
+from inference.review import MAX_COMMENT
+
+
+class ErrorSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ErrorAnswer(serializers.Serializer):
+    """What every refusal of this API looks like."""
+
+    error = ErrorSerializer()
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """Where one analysis stands; `progress` lies in 0–1, `error` is null unless it failed."""
+
+    case = serializers.UUIDField(source="smear.case_id", read_only=True)
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = AnalysisRun
+        fields = [
+            "id",
+            "case",
+            "smear",
+            "status",
+            "stage",
+            "progress",
+            "error",
+            "attempts",
+            "queued_at",
+            "started_at",
+            "finished_at",
+            "signed_off_at",
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(ErrorSerializer(allow_null=True))
+    def get_error(self, run: AnalysisRun) -> dict[str, str] | None:
+        if run.status != AnalysisRun.Status.FAILED:
+            return None
+        return {"code": run.error_code, "message": run.error_message}
+
+
+class CaseSmearSerializer(serializers.Serializer):
+    """One smear of a case with its newest run."""
+
+    id = serializers.UUIDField(source="smear.id")
+    original_name = serializers.CharField(source="smear.original_name")
+    sha256 = serializers.CharField(source="smear.sha256")
+    format = serializers.CharField(source="smear.format")
+    size_bytes = serializers.IntegerField(source="smear.size_bytes")
+    width = serializers.IntegerField(source="smear.width")
+    height = serializers.IntegerField(source="smear.height")
+    uploaded_at = serializers.DateTimeField(source="smear.uploaded_at")
+    run = RunSerializer(source="*")
+
+
+class SmearUploadSerializer(serializers.Serializer):
+    file = serializers.FileField(allow_empty_file=True)
+
+
+class OpenCellSerializer(serializers.ModelSerializer):
+    """One cell of the review queue."""
+
+    run = serializers.UUIDField(source="run_id")
+    case = serializers.UUIDField(source="run.smear.case_id")
+    accession = serializers.CharField(source="run.smear.case.accession")
+    priority = serializers.CharField(source="run.smear.case.priority")
+    cell_id = serializers.IntegerField(source="number", help_text="Number of the cell within its run.")
+    type = serializers.CharField(source="kind")
+    predicted_class = serializers.CharField(source="label")
+    reasons = serializers.ListField(source="review_reasons", child=serializers.CharField())
+    bbox = serializers.SerializerMethodField(help_text="x0, y0, x1, y1 in pixels of the image.")
+    analysed_at = serializers.DateTimeField(source="run.finished_at")
+
+    class Meta:
+        model = Cell
+        fields = [
+            "id",
+            "run",
+            "case",
+            "accession",
+            "priority",
+            "cell_id",
+            "type",
+            "predicted_class",
+            "confidence",
+            "reasons",
+            "bbox",
+            "analysed_at",
+        ]
+
+    def get_bbox(self, cell: Cell) -> list[int]:
+        return [cell.x0, cell.y0, cell.x1, cell.y1]
+
+
+class DecisionSerializer(serializers.Serializer):
+    label = serializers.ChoiceField(choices=list(WBC_CLASSES))  # type: ignore[assignment]
+    comment = serializers.CharField(max_length=MAX_COMMENT, allow_blank=True, default="")
+
+
+class ReviewSerializer(serializers.ModelSerializer):
+    """A person's word on a cell, with the machine's beside it."""
+
+    machine_label = serializers.CharField(source="cell.label")
+    reviewer = serializers.CharField(source="reviewer.full_name")
+
+    class Meta:
+        model = CellReview
+        fields = ["id", "cell", "label", "machine_label", "comment", "reviewer", "decided_at"]
+
+
+class PredictionSerializer(serializers.Serializer):
+    """The call on a single cell."""
+
+    class_ = serializers.CharField()
+    confidence = serializers.FloatField()
+    abstained = serializers.BooleanField()
+    all_probabilities = serializers.DictField(child=serializers.FloatField())
+    gradcam_image = serializers.CharField(help_text="Data URI of a PNG: the cell under its heat map.")
+    llm_report = serializers.CharField(allow_null=True, help_text="Null: no language model is installed.")
+    notices = serializers.ListField(child=ErrorSerializer())
+    network = serializers.DictField(child=serializers.CharField())
+    ruo = serializers.BooleanField()
+
+    def get_fields(self) -> dict[str, Any]:
+        """`class` is a word of Python's own, so the field gets its name here."""
+        fields = super().get_fields()
+        return {"class" if name == "class_" else name: field for name, field in fields.items()}

@@ -1,0 +1,186 @@
+"""The worker's doors. The row of the run decides what happens, so every task may be delivered twice."""
+
+import base64
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from celery.signals import worker_process_init
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models.fields.files import FieldFile
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from inference import pictures, predictions, runs
+from inference.models import AnalysisRun
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 0.5
+INTERNAL_ERROR = gettext_noop(
+    "The analysis stopped at a fault of the program, which has been logged. Repeat it; if it stops again,"
+    " tell the administrator of the laboratory."
+)
+
+
+@worker_process_init.connect
+def warm_up(**_: Any) -> None:
+    """Load and compile the networks before the first smear comes, so that nobody waits for it."""
+    from inference.pipeline import analyse
+    from inference.pipeline.errors import NetworkUnavailable
+
+    try:
+        analyse.warm_up()
+    except NetworkUnavailable as error:
+        logger.error("No smear can be analysed: %s", error.text)
+
+
+@shared_task
+def analyse_smear(run_id: str) -> None:
+    """Needs the run queued; leaves it done or failed. In any other state there is nothing to do.
+
+    Killed in the middle, it leaves the run running without a heartbeat, which the sweeper finds.
+    """
+    from inference.pipeline.errors import PipelineError
+
+    token = runs.claim(run_id)
+    if token is None:
+        return
+    try:
+        with heartbeat(run_id, token):
+            _analyse(runs.held(run_id, token), token)
+    except runs.RunLost:
+        logger.warning("Run %s was taken over while this worker was busy with it.", run_id)
+    except PipelineError as error:
+        _fail(run_id, token, error.code, error.text)
+    except Exception:
+        logger.exception("Run %s failed", run_id)
+        _fail(run_id, token, "internal_error", _(INTERNAL_ERROR))
+
+
+def _fail(run_id: str, token: UUID, code: str, text: str) -> None:
+    try:
+        runs.fail(run_id, token, code, text)
+    except runs.RunLost:
+        logger.warning("Run %s was taken over before it could be noted as failed.", run_id)
+
+
+def _analyse(run: AnalysisRun, token: UUID) -> None:
+    from inference.pipeline.analyse import analyse
+    from inference.pipeline.config import Config
+    from inference.pipeline.overlay import overlay
+
+    with local_copy(run.smear.original, run.smear.suffix) as path:
+        findings = analyse(path, Config(pixel_um=run.smear.case.pixel_um), _progress(run, token))
+    with run.smear.preview.open() as preview:
+        drawn = overlay(pictures.pixels(preview), findings.cells)
+    runs.save(run.pk, token, findings, drawn)
+
+
+@contextmanager
+def local_copy(file: FieldFile, suffix: str) -> Iterator[Path]:
+    """A stored file as a path, whatever storage it lies in."""
+    with NamedTemporaryFile(suffix=suffix) as copy:
+        with file.open() as source:
+            shutil.copyfileobj(source, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
+    """Notes every new stage, and progress within one at most twice a second."""
+    noted_stage, noted_at = "", 0.0
+
+    def note(stage: str, progress: float) -> None:
+        nonlocal noted_stage, noted_at
+        if stage == noted_stage and time.monotonic() - noted_at < PROGRESS_SECONDS:
+            return
+        runs.note_stage(run.pk, token, stage, progress)
+        noted_stage, noted_at = stage, time.monotonic()
+
+    return note
+
+
+@contextmanager
+def heartbeat(run_id: str, token: UUID) -> Iterator[None]:
+    """Keeps saying that this worker is alive, from a thread of its own, while the work inside goes on."""
+    over = threading.Event()
+    thread = threading.Thread(target=_beat_until, args=(over, run_id, token), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _beat_until(over: threading.Event, run_id: str, token: UUID) -> None:
+    try:
+        while not over.wait(settings.RUN_HEARTBEAT_SECONDS):
+            _beat(run_id, token)
+    except runs.RunLost:
+        logger.warning("Run %s is no longer held by this worker.", run_id)
+    finally:
+        connection.close()
+
+
+def _beat(run_id: str, token: UUID) -> None:
+    """A database that is busy for a moment must not end the heartbeat."""
+    try:
+        runs.beat(run_id, token)
+    except DatabaseError:
+        logger.exception("A heartbeat of run %s could not be written", run_id)
+
+
+@shared_task
+def predict_cell(place: str, image: str, suffix: str) -> None:
+    """Needs a caller who waits at `place`; leaves the prediction there, or why there is none."""
+    from inference.pipeline.errors import PipelineError
+
+    try:
+        content = _predict(base64.b64decode(image), suffix)
+    except PipelineError as error:
+        content = {"error": {"code": error.code, "message": error.text}}
+    except Exception:
+        logger.exception("A prediction failed")
+        content = {"error": {"code": "internal_error", "message": _(INTERNAL_ERROR)}}
+    predictions.answer(place, content)
+
+
+def _predict(image: bytes, suffix: str) -> dict[str, Any]:
+    """The answer of `predict/`. `llm_report` is null: no language model is installed."""
+    from inference.pipeline.config import Config
+    from inference.pipeline.single_cell import predict
+
+    with NamedTemporaryFile(suffix=suffix) as file:
+        file.write(image)
+        file.flush()
+        said = predict(Path(file.name), Config())
+    heated = pictures.heated_png(said.crop, said.explanation.heatmap)
+    return {
+        "class": said.call.label,
+        "confidence": float(said.call.confidence),
+        "abstained": said.call.abstained,
+        "all_probabilities": {label: float(share) for label, share in said.call.probabilities.items()},
+        "gradcam_image": f"data:image/png;base64,{base64.b64encode(heated).decode()}",
+        "llm_report": None,
+        "notices": [{"code": notice.code, "message": notice.text} for notice in said.notices],
+        "network": asdict(said.network),
+        "ruo": True,
+    }
+
+
+@shared_task
+def sweep_runs() -> None:
+    """Needs nothing; queues running runs whose heart stopped, and sends queued ones that were not sent."""
+    runs.sweep()

@@ -1,0 +1,115 @@
+"""Names, shares and places in the picture, as templates write them."""
+
+from dataclasses import dataclass
+
+from django import template
+from django.utils.translation import gettext as _
+
+from inference import names
+from inference.models import AnalysisRun, Cell
+from inference.results import ClassLine
+
+register = template.Library()
+register.filter("class_name", names.class_name)
+register.filter("kind_name", names.kind_name)
+register.filter("reason_name", names.reason_name)
+register.filter("stage_name", names.stage_name)
+register.filter("source_name", names.source_name)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """A share in 0–1 as a whole percentage; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
+def reasons(cell: Cell) -> str:
+    """Why a cell needs a person, in words."""
+    return "; ".join(names.reason_name(reason) for reason in cell.review_reasons)
+
+
+@register.filter
+def width(cell: Cell) -> int:
+    return cell.x1 - cell.x0
+
+
+@register.filter
+def height(cell: Cell) -> int:
+    return cell.y1 - cell.y0
+
+
+@register.filter
+def area_um2(cell: Cell, pixel_um: float | None) -> str:
+    """The cell's area, in µm² where the size of a pixel is known."""
+    return f"{cell.area_px * pixel_um**2:.1f} µm²" if pixel_um else f"{cell.area_px} px²"
+
+
+@register.simple_tag
+def surroundings(cell: Cell, run: AnalysisRun, times: int) -> str:
+    """The viewBox of a square around a cell, so many times its larger side wide, moved inside the image."""
+    image_width, image_height = run.width or 0, run.height or 0
+    side = min(max(width(cell), height(cell)) * times, max(image_width, image_height))
+    left = _inside(cell.centroid_x - side / 2, image_width - side)
+    top = _inside(cell.centroid_y - side / 2, image_height - side)
+    return f"{left:.1f} {top:.1f} {side} {side}"
+
+
+def _inside(start: float, last: float) -> float:
+    """The start of a stretch, kept in 0–last; half of `last`, so centred, when the stretch is too long."""
+    return last / 2 if last < 0 else min(max(start, 0), last)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage of a run: `state` is past, now or next, `words` says so."""
+
+    name: str
+    state: str
+    words: str
+
+
+@register.filter
+def stages(run: AnalysisRun) -> list[Step]:
+    """The stages of the pipeline, each as past, present or still to come."""
+    order = list(names.STAGE_NAMES)
+    finished = run.status == AnalysisRun.Status.DONE
+    place = len(order) if finished else order.index(run.stage) if run.stage in order else -1
+    return [_step(stage, number - place) for number, stage in enumerate(order)]
+
+
+def _step(stage: str, ahead: int) -> Step:
+    name = names.stage_name(stage)
+    if ahead < 0:
+        return Step(name, "past", _("done"))
+    return Step(name, "next", "") if ahead else Step(name, "now", _("working"))
+
+
+@register.filter
+def hundred(share: float) -> str:
+    """A share in 0–1 as a length on a scale of 100."""
+    return f"{100 * share:.2f}"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """A ratio with one decimal; a dash where its denominator is zero."""
+    return "–" if value is None else f"{value:.1f}"
+
+
+@register.filter
+def reference_width(line: ClassLine) -> str:
+    low, high = line.reference or (0.0, 0.0)
+    return f"{high - low:.2f}"
+
+
+@register.filter
+def quality_parts(run: AnalysisRun) -> list[tuple[str, float]]:
+    """The parts of the quality score by name, 0–1."""
+    quality = run.quality
+    return [
+        (_("Focus"), quality["focus"]),
+        (_("Stain"), quality["stain"]),
+        (_("Exposure"), quality["exposure"]),
+        (_("Covered by cells"), quality["coverage"]),
+    ]

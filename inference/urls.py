@@ -1,0 +1,26 @@
+"""Where runs, results, the review and their API live."""
+
+from django.urls import path
+
+from inference import api, review_views, views
+
+app_name = "inference"
+urlpatterns = [
+    path("cases/<uuid:case_id>/smears/", views.upload, name="upload"),
+    path("cases/<uuid:case_id>/runs/", views.case_runs, name="case-runs"),
+    path("runs/<uuid:run_id>/", views.run_page, name="run"),
+    path("runs/<uuid:run_id>/status/", views.run_status, name="run-status"),
+    path("runs/<uuid:run_id>/retry/", views.retry, name="retry"),
+    path("runs/<uuid:run_id>/overlay.png", views.overlay, name="overlay"),
+    path("runs/<uuid:run_id>/cells/<int:number>/", views.cell_panel, name="cell"),
+    path("runs/<uuid:run_id>/cells/<int:number>/crop.png", views.crop, name="crop"),
+    path("runs/<uuid:run_id>/cells/<int:number>/heatmap.png", views.heatmap, name="heatmap"),
+    path("review/", review_views.queue, name="review-queue"),
+    path("review/<uuid:run_id>/", review_views.slide, name="review-slide"),
+    path("review/<uuid:run_id>/claim/", review_views.claim, name="claim"),
+    path("review/<uuid:run_id>/release/", review_views.release, name="release"),
+    path("review/<uuid:run_id>/sign-off/", review_views.sign_off, name="sign-off"),
+    path("review/<uuid:run_id>/cells/<int:number>/decide/", review_views.decide, name="decide"),
+    path("review/<uuid:run_id>/cells/<int:number>/undo/", review_views.undo, name="undo"),
+    *api.urlpatterns,
+]

@@ -1,0 +1,141 @@
+"""Pages of a run: handing in, watching it live, its result; and the pictures of its cells."""
+
+from uuid import UUID
+
+from django.db.models.fields.files import FieldFile
+from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.permissions import PersonRequest, Verb, verb_required
+from cases.selectors import cases_for
+from cases.uploads import UploadRefused
+from inference import pages, runs, selectors
+from inference.forms import SmearForm
+from inference.models import AnalysisRun
+
+Status = AnalysisRun.Status
+
+
+def _verdict(accepted: bool, text: str, status: int, **more: str) -> JsonResponse:
+    return JsonResponse({"accepted": accepted, "text": text, **more}, status=status)
+
+
+@verb_required(Verb.SMEAR_UPLOAD)
+@require_POST
+def upload(request: PersonRequest, case_id: UUID) -> JsonResponse:
+    """One file: 201 accepted, 409 already there, 422 refused with the reason."""
+    case = get_object_or_404(cases_for(request.user), pk=case_id)
+    form = SmearForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _verdict(False, _("No file arrived. Choose an image file."), 422, code="no_file")
+    try:
+        run = runs.submit(request.user, case, form.cleaned_data["file"])
+    except UploadRefused as refusal:
+        status = 409 if refusal.code == "duplicate" else 422
+        return _verdict(False, refusal.text, status, code=refusal.code)
+    text = _("Accepted; the analysis is queued.")
+    return _verdict(True, text, 201, run_url=reverse("inference:run", args=[run.pk]))
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def case_runs(request: PersonRequest, case_id: UUID) -> HttpResponse:
+    """The smears of a case and where their analyses stand, for the case page.
+
+    It asks again while one of them is at work; with the last one done, the page is told so.
+    """
+    case = get_object_or_404(cases_for(request.user), pk=case_id)
+    shown = list(selectors.case_runs(request.user, case_id))
+    busy = any(run.status in (Status.QUEUED, Status.RUNNING) for run in shown)
+    context = {"case": case, "runs": shown, "busy": busy}
+    answer = render(request, "inference/partials/case_runs.html", context)
+    if "again" in request.GET and not busy:
+        answer["HX-Trigger"] = "case-changed"
+    return answer
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def run_page(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    """The result of a finished run; before that, where it stands."""
+    run = selectors.run_for(request.user, run_id)
+    if run.status != Status.DONE:
+        return render(request, "inference/run.html", {"run": run, "case": run.smear.case})
+    shown = pages.result(run)
+    context = {"run": run, "case": run.smear.case, "result": shown, **_cell_context(_asked(request, shown))}
+    return render(request, "inference/result.html", context)
+
+
+def _asked(request: PersonRequest, shown: pages.Result) -> pages.ReviewedCell | None:
+    """The cell that `?cell=` asks for, if it is one of this run's."""
+    number = request.GET.get("cell", "")
+    return next((cell for cell in shown.cells if str(cell.row.number) == number), None)
+
+
+def _cell_context(cell: pages.ReviewedCell | None) -> dict[str, object]:
+    return {"cell": cell, "probabilities": pages.probabilities(cell) if cell else []}
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def run_status(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    """The live part of an unfinished run's page; once it is done, htmx is told to load the result."""
+    run = selectors.run_for(request.user, run_id)
+    answer = render(request, "inference/partials/run_status.html", {"run": run})
+    if run.status == Status.DONE:
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+@verb_required(Verb.RUN_RETRY)
+@require_POST
+def retry(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    run = selectors.run_for(request.user, run_id)
+    try:
+        runs.retry(request.user, run)
+    except runs.RunConflict as conflict:
+        context = {"run": run, "case": run.smear.case, "problem": conflict.text}
+        return render(request, "inference/run.html", context, status=409)
+    return redirect("inference:run", run_id)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def cell_panel(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """One cell of a run: its crop, probabilities, heat map and who called it what."""
+    run = selectors.run_for(request.user, run_id)
+    cell = selectors.reviewed_cell(get_object_or_404(run.cells, number=number))
+    context = {"run": run, **_cell_context(cell)}
+    return render(request, "inference/partials/cell_panel.html", context)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def crop(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
+    run = selectors.run_for(request.user, run_id)
+    return _picture(get_object_or_404(run.cells, number=number).crop)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def heatmap(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
+    run = selectors.run_for(request.user, run_id)
+    return _picture(get_object_or_404(run.cells, number=number).heatmap)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def overlay(request: PersonRequest, run_id: UUID) -> FileResponse:
+    return _picture(selectors.run_for(request.user, run_id).overlay)
+
+
+def _picture(file: FieldFile) -> FileResponse:
+    """A stored picture: it never changes, but is only for those who may see it."""
+    if not file:
+        raise Http404
+    answer = FileResponse(file.open(), content_type="image/png")
+    answer["Cache-Control"] = "private, max-age=86400, immutable"
+    return answer

@@ -1,0 +1,182 @@
+"""From a case and what was found in its smears to the content of a report; reads only."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from PIL import Image
+
+from accounts.context import version as software_version
+from cases.selectors import CaseFacts, case_facts
+from inference import selectors as inference
+from inference.names import source_name
+from inference.selectors import SmearResult
+
+from . import content as parts
+from .content import Amendment, Line, ReportContent
+
+SOFTWARE = "WBC Portal"
+MAX_SHOWN = 20
+FIELD_SIDE_PX = 1400
+CROP_SIDE_PX = 160
+NOT_ANALYSED = ("rbc_morphology", "staging")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a version of a report brings along itself: which it is, and what people wrote on it."""
+
+    report_id: UUID
+    version: int
+    created_at: datetime
+    comment: str = ""
+    amends: Amendment | None = None
+
+
+def assemble(case_id: UUID, heading: Heading) -> ReportContent:
+    """The content as the case stands now, unsigned; the same case gives the same content."""
+    case, results = case_facts(case_id), inference.smear_results(case_id)
+    aggregate, class_lines = inference.case_aggregate(case_id)
+    lines = tuple(_line(line) for line in class_lines)
+    cells = [(number, cell) for number, result in enumerate(results, 1) for cell in result.abnormal]
+    dates = [heading.created_at, *(result.signed_off_at or result.analysed_at for result in results)]
+    return ReportContent(
+        schema=parts.SCHEMA_VERSION,
+        report_id=str(heading.report_id),
+        version=heading.version,
+        software=SOFTWARE,
+        software_version=software_version(),
+        written_at=max(dates),
+        lab=parts.Laboratory(str(case.lab_id), case.lab_name, case.lab_address),
+        patient=_patient(case),
+        order=_order(case),
+        summary=summary(aggregate, lines, len(results)),
+        aggregate=aggregate,
+        lines=lines,
+        images=tuple(_image(result) for result in results),
+        shown=tuple(_shown(number, cell) for number, cell in _choose(cells)),
+        shown_of=len(cells),
+        not_analysed=NOT_ANALYSED,
+        comment=heading.comment,
+        amends=heading.amends,
+    )
+
+
+def summary(total: Any, lines: Sequence[Line], images: int) -> str:
+    """One paragraph: how much was counted, the shares, and what lies outside the reference ranges."""
+    counted = ngettext(
+        "%(n)d leukocyte was counted in", "%(n)d leukocytes were counted in", total.wbc_count
+    ) % {"n": total.wbc_count}
+    where = ngettext("%(n)d image.", "%(n)d images.", images) % {"n": images}
+    sentences = [f"{counted} {where}"]
+    present = [f"{line.name.lower()} {line.share:.1f} %" for line in lines if line.count]
+    if present:
+        sentences.append(_("Differential: %(shares)s.") % {"shares": ", ".join(present)})
+        sentences.append(_outside(lines))
+    return " ".join(sentences)
+
+
+def _outside(lines: Sequence[Line]) -> str:
+    words = {"H": _("above"), "L": _("below")}
+    found = [f"{line.name.lower()} {words[line.direction]}" for line in lines if line.outside]
+    if not found and any(line.reference and not line.direction for line in lines):
+        return _("Too few leukocytes were counted to compare every share with its reference range.")
+    if not found:
+        return _("No share lies outside its reference range.")
+    return _("Outside the reference range: %(classes)s.") % {"classes": ", ".join(found)}
+
+
+def _patient(case: CaseFacts) -> parts.Patient:
+    who = case.patient
+    return parts.Patient(
+        str(who.patient_id), who.mrn, who.family_name, who.given_name, who.birth_date, who.sex
+    )
+
+
+def _order(case: CaseFacts) -> parts.Order:
+    return parts.Order(
+        str(case.case_id),
+        case.accession,
+        case.indication,
+        case.priority,
+        case.collected_at,
+        case.stain,
+        case.scanner,
+    )
+
+
+def _line(line: inference.ClassLine) -> Line:
+    return Line(
+        line.key,
+        line.name,
+        line.count,
+        line.percent,
+        line.low,
+        line.high,
+        line.reference,
+        line.outside,
+    )
+
+
+def _image(result: SmearResult) -> parts.SmearImage:
+    return parts.SmearImage(
+        id=str(result.smear_id),
+        name=result.original_name,
+        sha256=result.sha256,
+        uploaded_at=result.uploaded_at,
+        width=result.width,
+        height=result.height,
+        pixel_um=result.pixel_um,
+        pixel_um_source=source_name(result.pixel_um_source),
+        run_id=str(result.run_id),
+        analysed_at=result.analysed_at,
+        signed_off_by=result.signed_off_by or "",
+        signed_off_at=result.signed_off_at,
+        wbc_count=result.aggregate.wbc_count,
+        rbc_count=result.aggregate.rbc_count,
+        platelet_count=result.aggregate.platelet_count,
+        cells_reviewed=result.cells_reviewed,
+        cells_corrected=result.cells_corrected,
+        quality={name: float(value) for name, value in result.quality.items() if name != "notices"},
+        notices=result.notices,
+        networks=result.networks,
+        annotated=picture(result.annotated_png, FIELD_SIDE_PX),
+        payload=result.payload,
+    )
+
+
+def _choose(cells: list[tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """At most `MAX_SHOWN`: those a person spoke on first, then the surest calls."""
+    return sorted(cells, key=lambda item: (item[1].reviewed_by is None, -item[1].confidence))[:MAX_SHOWN]
+
+
+def _shown(image: int, cell: inference.AbnormalCell) -> parts.ShownCell:
+    return parts.ShownCell(
+        image,
+        cell.number,
+        cell.label,
+        cell.label_name,
+        cell.machine_label_name,
+        cell.confidence,
+        cell.reviewed_by,
+        cell.comment,
+        picture(cell.crop_png, CROP_SIDE_PX),
+    )
+
+
+def picture(data: bytes, side_px: int) -> str:
+    """An image file as a JPEG data URI no longer than `side_px` on either side; empty for no image."""
+    if not data:
+        return ""
+    with Image.open(io.BytesIO(data)) as image:
+        small = image.convert("RGB")
+    small.thumbnail((side_px, side_px))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

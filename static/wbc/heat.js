@@ -1,0 +1,7 @@
+// The slider that lays the heat map over a cell's crop.
+
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-heat]")) return;
+  const picture = event.target.closest(".panel-body").querySelector(".heat");
+  picture.style.opacity = event.target.value / 100;
+});

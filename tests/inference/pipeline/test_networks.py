@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from inference.pipeline.errors import NetworkUnavailable
+from inference.pipeline.networks import registry, runtime, torchvision_compat
+from tests.inference.pipeline.networks_for_tests import LABELS, write_network
+
+
+def test_a_card_is_read_whole(tmp_path):
+    card = registry.card("wbc", write_network(tmp_path))
+    assert card.labels == tuple(LABELS)
+    assert card.input.side == 32 and card.input.views == {"as_is": 1.0}
+    assert card.used.sha256 == card.sha256
+    assert registry.names(tmp_path) == ("wbc",)
+
+
+def test_another_hash_is_refused(tmp_path):
+    card = registry.card("wbc", write_network(tmp_path, sha256="0" * 64))
+    with pytest.raises(NetworkUnavailable, match="not those its card describes"):
+        registry.verified_weights(card)
+    with pytest.raises(NetworkUnavailable):
+        runtime.load("wbc", tmp_path)
+
+
+def test_one_changed_byte_is_refused(tmp_path):
+    card = registry.card("wbc", write_network(tmp_path))
+    data = bytearray(card.weights.read_bytes())
+    data[-1] ^= 1
+    card.weights.write_bytes(data)
+    with pytest.raises(NetworkUnavailable, match="expected sha256"):
+        registry.verified_weights(card)
+
+
+def test_missing_card_and_missing_weights_are_named(tmp_path):
+    with pytest.raises(NetworkUnavailable, match=r"wbc\.json"):
+        registry.card("wbc", tmp_path)
+    card = registry.card("wbc", write_network(tmp_path))
+    card.weights.unlink()
+    with pytest.raises(NetworkUnavailable, match=r"wbc\.safetensors"):
+        registry.verified_weights(card)
+
+
+def test_incomplete_card_is_refused(tmp_path):
+    path = write_network(tmp_path) / "wbc.json"
+    text = json.loads(path.read_text())
+    del text["temperature"]
+    path.write_text(json.dumps(text))
+    with pytest.raises(NetworkUnavailable, match="incomplete"):
+        registry.card("wbc", tmp_path)
+
+
+def test_openvino_says_what_torch_says_for_any_batch_size(tmp_path):
+    network = runtime.load("wbc", write_network(tmp_path))
+    rng = np.random.default_rng(0)
+    for count in (1, 5):
+        batch = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
+        with torch.inference_mode():
+            expected = network.module(torch.from_numpy(batch)).numpy()
+        np.testing.assert_allclose(network.predict(batch), expected, atol=0.05)
+
+
+def test_a_network_is_built_once_per_process(tmp_path):
+    write_network(tmp_path)
+    assert runtime.load("wbc", tmp_path) is runtime.load("wbc", tmp_path)
+
+
+def test_crops_of_any_side_come_to_the_networks_side(tmp_path):
+    contract = registry.card("wbc", write_network(tmp_path)).input
+    large, small = np.full((224, 224, 3), 200, np.uint8), np.full((20, 20, 3), 50, np.uint8)
+    batch = runtime.prepare([large, small], contract)
+    assert batch.shape == (2, 32, 32, 3) and batch.dtype == np.uint8
+    assert (batch[0] == 200).all() and (batch[1] == 50).all()
+
+
+def test_shipped_weights_match_their_cards():
+    names = registry.names()
+    assert registry.WBC_NETWORK in names
+    for name in names:
+        card = registry.card(name)
+        assert registry.verified_weights(card)
+        assert "Research Use Only" in card.text["intended_use"]
+        assert all(metric["command"] for metric in card.text["metrics"])
+
+
+def test_torchvision_loads_and_suppresses_overlaps():
+    assert torchvision_compat.ensure() in ("native", "plain torch")
+    from torchvision.ops import nms
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
+    assert nms(boxes, torch.tensor([0.5, 0.9, 0.7]), 0.5).tolist() == [1, 2]

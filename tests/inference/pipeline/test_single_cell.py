@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.pipeline.config import Config
+from inference.pipeline.networks import registry
+from inference.pipeline.seen_colours import NOT_NORMALISED, SWITCHED_OFF, SeenColours
+from inference.pipeline.single_cell import WHOLE_FRAME, cut_out, predict
+
+
+def cell_image(side: int = 256, radius: int = 45) -> np.ndarray:
+    """A dark nucleus in pale cytoplasm on a bright background."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[:side, :side]
+    distance = np.hypot(rows - side / 2, columns - side / 2)
+    image = np.full((side, side, 3), (245, 225, 205), float)
+    image[distance < radius * 1.4] = (190, 175, 205)
+    image[distance < radius] = (95, 50, 140)
+    return np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_cell_is_found_and_fills_its_square():
+    square = cut_out(cell_image(), registry.card("wbc"), Config())
+    assert square.found
+    xs = [x for x, _ in square.outline]
+    assert 0.6 * 224 < max(xs) - min(xs) < 224
+    assert all(view[0].shape == (224, 224, 3) for view in square.views)
+
+
+def test_prediction_of_one_cell(tmp_path):
+    Image.fromarray(cell_image()).save(tmp_path / "cell.png")
+    prediction = predict(tmp_path / "cell.png", Config())
+    assert prediction.call.label in registry.card("wbc").labels
+    assert sum(prediction.call.probabilities.values()) == pytest.approx(1.0)
+    assert prediction.explanation.heatmap.shape == prediction.crop.shape[:2]
+    assert WHOLE_FRAME not in prediction.notices
+
+
+def test_without_a_cell_the_whole_frame_is_classified_and_said_so(tmp_path):
+    rng = np.random.default_rng(0)
+    empty = np.clip(rng.normal(225, 2, (200, 200, 3)), 0, 255).astype(np.uint8)
+    Image.fromarray(empty).save(tmp_path / "empty.png")
+    prediction = predict(tmp_path / "empty.png", Config())
+    assert WHOLE_FRAME in prediction.notices
+
+
+def test_both_colours_are_seen_unless_switched_off():
+    card, image = registry.card("wbc"), cell_image()
+    seen = SeenColours.of(image, "cell", card, Config()).views([image])
+    assert len(seen) == len(card.input.views)
+    assert (seen[0][0] == image).all()
+    off = SeenColours.of(image, "cell", card, Config(normalise_stain=False))
+    assert len(off.views([image])) == 1 and off.notices == (SWITCHED_OFF,)
+
+
+def test_a_flat_image_is_not_normalised_and_that_is_noted():
+    flat = np.full((64, 64, 3), 200, np.uint8)
+    seen = SeenColours.of(flat, "field", registry.card("wbc"), Config())
+    assert seen.notices == (NOT_NORMALISED,)
+    assert len(seen.views([flat])) == 1

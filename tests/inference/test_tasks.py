@@ -1,0 +1,215 @@
+"""The worker's doors: whatever the pipeline does, the row of the run says how it ended."""
+
+import base64
+import io
+import json
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference import predictions, runs, tasks
+from inference.models import AnalysisRun
+from inference.pipeline.errors import UnusableSmear
+
+Status = AnalysisRun.Status
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    """Puts a function in the place of `pipeline.analyse.analyse`, so that its ending can be chosen."""
+
+    def put(analyse):
+        module = types.ModuleType("inference.pipeline.analyse")
+        module.analyse = analyse
+        monkeypatch.setitem(sys.modules, "inference.pipeline.analyse", module)
+
+    return put
+
+
+def fresh(run):
+    return AnalysisRun.objects.get(pk=run.pk)
+
+
+def test_the_pipeline_gets_the_file_as_handed_in_and_the_cases_pixel_size(
+    pipeline, queued_run, findings, case
+):
+    seen = {}
+
+    def analyse(path, config, progress):
+        seen.update(bytes=path.read_bytes(), suffix=path.suffix, pixel_um=config.pixel_um)
+        progress("segmentation", 0.3)
+        seen["stage"] = fresh(queued_run).stage
+        return findings
+
+    pipeline(analyse)
+    tasks.analyse_smear(str(queued_run.pk))
+    with queued_run.smear.original.open() as original:
+        assert seen == {
+            "bytes": original.read(),
+            "suffix": ".png",
+            "pixel_um": case.pixel_um,
+            "stage": "segmentation",
+        }
+    assert fresh(queued_run).status == Status.DONE
+
+
+def test_the_overlay_is_drawn_on_the_image(pipeline, queued_run, findings):
+    pipeline(lambda *_: findings)
+    tasks.analyse_smear(str(queued_run.pk))
+    with fresh(queued_run).overlay.open() as drawn, queued_run.smear.preview.open() as plain:
+        overlay = np.asarray(Image.open(drawn).convert("RGB"))
+        preview = np.asarray(Image.open(plain).convert("RGB"))
+    assert overlay.shape == preview.shape == (480, 640, 3)
+    assert not np.array_equal(overlay, preview)
+
+
+def test_a_run_delivered_twice_is_analysed_once(pipeline, queued_run, findings):
+    calls = []
+    pipeline(lambda *_: calls.append(1) or findings)
+    for _ in range(2):
+        tasks.analyse_smear(str(queued_run.pk))
+    assert calls == [1]
+    assert fresh(queued_run).attempts == 1
+
+
+def test_a_delivery_during_the_analysis_does_nothing(pipeline, queued_run, findings):
+    calls = []
+
+    def analyse(*_):
+        calls.append(1)
+        tasks.analyse_smear(str(queued_run.pk))
+        return findings
+
+    pipeline(analyse)
+    tasks.analyse_smear(str(queued_run.pk))
+    assert calls == [1]
+    assert fresh(queued_run).status == Status.DONE
+
+
+def test_the_pipelines_own_words_reach_the_user(pipeline, queued_run):
+    def analyse(*_):
+        raise UnusableSmear("No cell was found. Hand in a field in focus.")
+
+    pipeline(analyse)
+    tasks.analyse_smear(str(queued_run.pk))
+    run = fresh(queued_run)
+    assert (run.status, run.error_code) == (Status.FAILED, "unusable_smear")
+    assert run.error_message == "No cell was found. Hand in a field in focus."
+
+
+def test_any_other_failure_is_logged_and_told_neutrally(pipeline, queued_run, caplog):
+    def analyse(*_):
+        raise ZeroDivisionError("inner detail")
+
+    pipeline(analyse)
+    tasks.analyse_smear(str(queued_run.pk))
+    run = fresh(queued_run)
+    assert (run.status, run.error_code) == (Status.FAILED, "internal_error")
+    assert "inner detail" not in run.error_message
+    assert "inner detail" in caplog.text
+
+
+def test_a_worker_whose_run_was_taken_over_writes_nothing(pipeline, queued_run, findings, settings):
+    """While it analysed, the sweeper gave the run to another."""
+
+    def analyse(path, config, progress):
+        AnalysisRun.objects.filter(pk=queued_run.pk).update(status=Status.QUEUED, claim_token=None)
+        return findings
+
+    pipeline(analyse)
+    tasks.analyse_smear(str(queued_run.pk))
+    run = fresh(queued_run)
+    assert (run.status, run.cells.count()) == (Status.QUEUED, 0)
+
+
+def test_a_run_that_is_gone_is_no_error(db):
+    tasks.analyse_smear("00000000-0000-0000-0000-000000000000")
+
+
+def test_progress_within_a_stage_is_not_written_for_every_tile(queued_run, monkeypatch):
+    written = []
+    monkeypatch.setattr(runs, "note_stage", lambda *columns: written.append(columns[2:]))
+    note = tasks._progress(queued_run, runs.claim(queued_run.pk))
+    for tile in range(100):
+        note("segmentation", tile / 200)
+    note("classification", 0.6)
+    assert written[0] == ("segmentation", 0.0)
+    assert written[-1] == ("classification", 0.6)
+    assert len(written) < 10
+
+
+def test_the_heart_beats_until_the_work_is_over(monkeypatch, settings):
+    settings.RUN_HEARTBEAT_SECONDS = 0.01
+    beats, enough = [], threading.Event()
+
+    def beat(*columns):
+        beats.append(columns)
+        if len(beats) == 3:
+            enough.set()
+
+    monkeypatch.setattr(runs, "beat", beat)
+    with tasks.heartbeat("run", "token"):
+        assert enough.wait(10)
+    count = len(beats)
+    assert beats[0] == ("run", "token")
+    assert not any(thread.name.endswith("(_beat_until)") for thread in threading.enumerate())
+    assert len(beats) == count
+
+
+# --- predict --------------------------------------------------------------------------------------
+def prediction(label):
+    from inference.pipeline.findings import Call, Explanation, NetworkUsed, Notice
+
+    return types.SimpleNamespace(
+        call=Call(label, 0.8, {label: np.float32(0.8), "monocyte": np.float32(0.2)}),
+        explanation=Explanation(np.ones((64, 64), np.float32), 0.7, 2.0),
+        crop=np.full((64, 64, 3), 120, np.uint8),
+        notices=(Notice("whole_frame", "No cell was found near the centre."),),
+        network=NetworkUsed("wbc", "1.0.0", "ab" * 32),
+    )
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    given = {}
+    monkeypatch.setattr(predictions, "answer", lambda place, content: given.update({place: content}))
+    return given
+
+
+def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, answers):
+    seen = []
+    module = types.ModuleType("inference.pipeline.single_cell")
+    module.predict = lambda path, config: seen.append(path.read_bytes()) or prediction("blast")
+    monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
+    tasks.predict_cell("there", base64.b64encode(b"image").decode(), ".png")
+    content = json.loads(json.dumps(answers["there"]))
+    assert seen == [b"image"]
+    assert (content["class"], content["confidence"], content["llm_report"]) == ("blast", 0.8, None)
+    assert content["all_probabilities"]["monocyte"] == pytest.approx(0.2)
+    head, data = content["gradcam_image"].split(",")
+    assert head == "data:image/png;base64"
+    heated = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    assert heated.shape == (64, 64, 3)
+    assert not np.array_equal(heated[0, 0], (120, 120, 120))
+
+
+def test_a_refused_prediction_says_why(monkeypatch, answers):
+    def predict(*_):
+        raise UnusableSmear("The image is black.")
+
+    module = types.ModuleType("inference.pipeline.single_cell")
+    module.predict = predict
+    monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
+    tasks.predict_cell("there", "", ".png")
+    assert answers["there"] == {"error": {"code": "unusable_smear", "message": "The image is black."}}
+
+
+def test_the_pages_know_every_stage_of_the_pipeline():
+    from inference import names
+    from inference.pipeline.analyse import STAGES
+
+    assert tuple(names.STAGE_NAMES) == STAGES

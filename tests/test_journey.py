@@ -1,0 +1,100 @@
+"""The whole way of one smear: handed in, analysed by a real worker, reviewed, signed, exported."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.portal_processes import PASSWORD, ROOT, Portal, wait_for
+
+pytestmark = pytest.mark.worker
+
+PATHOLOGIST = "paul@northside.example"
+
+
+@pytest.fixture(scope="module")
+def portal():
+    state = Path(tempfile.mkdtemp(prefix="wbc-"))
+    portal = Portal(state)
+    try:
+        for program in ("broker", "web", "worker"):
+            portal.start(program)
+        wait_for("the first page", portal.answers)
+        yield portal
+    finally:
+        portal.end_all()
+        shutil.rmtree(state)
+
+
+class Person:
+    """Somebody with a browser: opens pages and sends their forms."""
+
+    def __init__(self, portal: Portal, email: str) -> None:
+        self.portal, self.session = portal, requests.Session()
+        self.send("/accounts/login/", {"login": email, "password": PASSWORD})
+
+    def open(self, path: str) -> str:
+        answer = self.session.get(self.portal.url(path), timeout=60)
+        assert answer.status_code == 200, f"{path}: {answer.status_code}"
+        return answer.text
+
+    def send(self, path: str, fields: dict[str, str], page: str = "") -> str:
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.open(page or path))
+        data = {**fields, "csrfmiddlewaretoken": token.group(1)}
+        answer = self.session.post(self.portal.url(path), data=data, timeout=60)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:500]}"
+        return answer.text
+
+
+@pytest.fixture(params=["sample", "real"])
+def image(request) -> bytes:
+    if request.param == "sample":
+        return (ROOT / "samples" / "synthetic_field.png").read_bytes()
+    folder = request.getfixturevalue("wbc_data") / "fields_txl"
+    lines = [line.split(",") for line in (folder / "index.csv").read_text().splitlines()]
+    bccd = next(line[0] for line in lines if line[2] == "bccd" and line[-1] == "val")
+    return (folder / bccd).read_bytes()
+
+
+def test_from_upload_to_signed_report(portal, image):
+    case, accession = portal.new_case()
+    run = portal.submit(image, case)
+    portal.finished(run)
+    result = portal.session.get(portal.url(f"/api/v1/runs/{run}/result/"), timeout=30).json()
+    assert result["summary"]["rbc_count"] > 5
+    assert result["ruo"] is True
+    assert len(result["networks"][0]["sha256"]) == 64
+
+    paul = Person(portal, PATHOLOGIST)
+    desk = f"/review/{run}/"
+    open_cells = [cell["cell_id"] for cell in result["uncertain_cases"]]
+    paul.send(f"{desk}claim/", {}, page="/review/")
+    for number in open_cells:
+        paul.send(f"{desk}cells/{number}/decide/", {"label": "lymphocyte", "comment": "seen"}, page=desk)
+    paul.send(f"{desk}sign-off/", {}, page=desk)
+
+    report = f"/cases/{case}/report/"
+    paul.send(f"{report}draft/", {}, page=report)
+    assert portal.report(case, "report.fhir.json").json()["entry"]
+    assert statuses(portal, case) == {"preliminary"}
+    page = paul.open(report)
+    meaning = re.search(r'name="meaning"[^>]*value="([^"]+)"', page)
+    seen = re.search(r'name="seen"[^>]*value="([^"]+)"', page)
+    signing = {"password": PASSWORD, "meaning": meaning.group(1), "seen": seen.group(1)}
+    assert "Final" in paul.send(f"{report}sign/", signing, page=report)
+
+    assert portal.report(case, "report.pdf").content.startswith(b"%PDF")
+    assert statuses(portal, case) == {"final"}
+    assert accession in portal.report(case, "report.hl7").text
+    payload = portal.report(case, "report.json").text
+    assert accession in payload
+    assert "not_analysed" in payload
+
+
+def statuses(portal, case) -> set[str]:
+    """What the bundle says of its report and of every observation in it."""
+    resources = [entry["resource"] for entry in portal.report(case, "report.fhir.json").json()["entry"]]
+    return {r["status"] for r in resources if r["resourceType"] in ("DiagnosticReport", "Observation")}
