@@ -36,6 +36,7 @@ def quiet_page(page: Page):
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     yield page
     expected = re.compile(r"status of (404|409|422|429)")
     assert [text for text in complaints if not expected.search(text)] == []
@@ -142,4 +143,4 @@ def test_every_page_says_research_use_only(quiet_page, live_server, pathologist,
     if path != "/accounts/login/":
         sign_in(page, live_server, pathologist)
     page.goto(f"{live_server.url}{path}")
-    expect(page.locator("body")).to_contain_text(RUO)
+    expect(page.locator("body")).to_contain_text(str(RUO))

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageFile, ImageOps, UnidentifiedImageError
 
 from inference.pipeline.errors import UnreadableImage, UnsupportedImage
 from inference.pipeline.findings import Box, Image, Notice, Severity
@@ -112,6 +112,8 @@ def _pixel_um(opened: PillowImage.Image) -> float | None:
 
 
 def _read_pillow(path: Path) -> tuple[Image, tuple[Notice, ...]]:
+    # Other libraries (WeasyPrint) switch this on for the whole process: a cut-off file would pass as grey.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
