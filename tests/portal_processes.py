@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,21 @@ def wait_for(what: str, happened: Callable[[], Any], seconds: float = 120) -> An
             return answer
         time.sleep(0.1)
     raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+@contextmanager
+def running(*programs: str) -> "Iterator[Portal]":
+    """A portal whose programs run. The path of a socket is short by law, so its folder is not pytest's."""
+    state = Path(tempfile.mkdtemp(prefix="wbc-"))
+    portal = Portal(state)
+    try:
+        for program in programs:
+            portal.start(program)
+        wait_for("the first page", portal.answers)
+        yield portal
+    finally:
+        portal.end_all()
+        shutil.rmtree(state)
 
 
 class Portal:

@@ -1,14 +1,11 @@
 """The whole way of one smear: handed in, analysed by a real worker, reviewed, signed, exported."""
 
 import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 import requests
 
-from tests.portal_processes import PASSWORD, ROOT, Portal, wait_for
+from tests.portal_processes import PASSWORD, ROOT, Portal, running
 
 pytestmark = pytest.mark.worker
 
@@ -17,16 +14,8 @@ PATHOLOGIST = "paul@northside.example"
 
 @pytest.fixture(scope="module")
 def portal():
-    state = Path(tempfile.mkdtemp(prefix="wbc-"))
-    portal = Portal(state)
-    try:
-        for program in ("broker", "web", "worker"):
-            portal.start(program)
-        wait_for("the first page", portal.answers)
+    with running("broker", "web", "worker") as portal:
         yield portal
-    finally:
-        portal.end_all()
-        shutil.rmtree(state)
 
 
 class Person:

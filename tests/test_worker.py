@@ -1,34 +1,22 @@
 """A real worker on a real broker: killed, frozen or without a broker, nothing is lost or done twice."""
 
 import io
-import shutil
 import signal
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from inference.names import STAGE_NAMES
-from tests.portal_processes import ROOT, Portal, wait_for
+from tests.portal_processes import ROOT, running, wait_for
 
 pytestmark = pytest.mark.worker
 
 
 @pytest.fixture(scope="module")
 def portal():
-    """The path of a socket is short by law, so its folder cannot be pytest's."""
-    state = Path(tempfile.mkdtemp(prefix="wbc-"))
-    portal = Portal(state)
-    try:
-        for program in ("broker", "web", "scheduler"):
-            portal.start(program)
-        wait_for("the first page", portal.answers)
+    with running("broker", "web", "scheduler") as portal:
         yield portal
-    finally:
-        portal.end_all()
-        shutil.rmtree(state)
 
 
 @pytest.fixture
