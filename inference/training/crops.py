@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,8 @@ def cut_all(samples: Sequence[Sample], cache: Path) -> Crops:
         with np.load(cache) as kept:
             if len(kept["labels"]) == len(labels) and (kept["labels"] == labels).all():
                 return Crops(kept["images"], kept["labels"], kept["found"])
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # A forked child would wait for ever on the threads that OpenCV had in its parent.
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         pairs = list(pool.map(cut, [sample.path for sample in samples], chunksize=32))
     crops = Crops(np.stack([image for image, _ in pairs]), labels, np.array([found for _, found in pairs]))
     log.info(
