@@ -38,7 +38,8 @@ test: .venv/installed-for-tests
 	$(BIN)/pytest
 	if [ -n "$$TEST_POSTGRES_URL" ]; then \
 	  TEST_DATABASE=postgresql $(BIN)/pytest tests/accounts tests/cases tests/inference tests/reports \
-	    --ignore tests/inference/pipeline -m "not browser and not worker"; \
+	    --ignore tests/inference/pipeline -m "not browser and not worker" && \
+	  TEST_DATABASE=postgresql $(BIN)/pytest tests/test_journey.py; \
 	fi
 
 # Everything that can be made again; `var/` holds data and stays.
