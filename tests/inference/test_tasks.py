@@ -128,6 +128,7 @@ def test_a_worker_whose_run_was_taken_over_writes_nothing(pipeline, queued_run, 
 
 def test_a_run_that_is_gone_is_no_error(db):
     tasks.analyse_smear("00000000-0000-0000-0000-000000000000")
+    assert not AnalysisRun.objects.exists()
 
 
 def test_progress_within_a_stage_is_not_written_for_every_tile(queued_run, monkeypatch):
