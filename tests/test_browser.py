@@ -100,6 +100,8 @@ def test_a_pathologist_reviews_by_key_signs_off_and_signs(quiet_page, live_serve
     sign_in(page, live_server, pathologist)
     page.goto(f"{live_server.url}/review/")
     page.get_by_role("button", name="Review").click()
+    page.wait_for_url(re.compile(r"/review/[0-9a-f-]{36}/"))
+    page.wait_for_load_state("load")
     desk = page.locator("#desk")
     expect(desk).to_contain_text("2 cells need review")
     expect(page.get_by_role("button", name="Sign off this slide")).to_be_disabled()
