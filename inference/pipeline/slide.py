@@ -1,228 +1,175 @@
 """Opens an image file of a smear as what it is, and hands out its pixels as 8-bit RGB."""
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from types import TracebackType
+from typing import Self
 
+import cv2
 import numpy as np
-import tifffile
-from numpy.typing import NDArray
-from PIL import Image as PillowImage
-from PIL import ImageFile, ImageOps, UnidentifiedImageError
 
-from inference.pipeline.errors import UnreadableImage, UnsupportedImage
+from inference.pipeline import slide_openslide, slide_tiff
+from inference.pipeline.errors import UnreadableImage
 from inference.pipeline.findings import Box, Image, Notice, Severity
+from inference.pipeline.slide_flat import open_flat
+from inference.pipeline.slide_source import Level, Source
 
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "WEBP")
-MAX_PIXELS = 120_000_000
-MIN_SIDE = 64
-PLAUSIBLE_PIXEL_UM = (0.02, 5.0)
-"""Resolutions outside this range (such as 72 dpi) describe a printout, not a microscope."""
+__all__ = ["Level", "Slide"]
+
+BAND_PIXELS = 32_000_000
+"""An overview is averaged from bands of a level that are no larger than this."""
+
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff", ".btf", ".tf8"),
+    "aperio": (".svs", ".tif", ".tiff"),
+    "argos": (".avs",),
+    "dicom": (".dcm", ".dicom"),
+    "hamamatsu": (".ndpi", ".vms", ".vmu"),
+    "huron": (".tif", ".tiff"),
+    "leica": (".scn",),
+    "mirax": (".mrxs",),
+    "philips": (".tif", ".tiff"),
+    "sakura": (".svslide",),
+    "trestle": (".tif", ".tiff"),
+    "ventana": (".bif", ".tif", ".tiff"),
+    "zeiss": (".czi",),
+}
+"""Which endings a file of a kind may have: photographs and TIFF, then the formats of OpenSlide."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slide:
-    """An opened image, upright, 8 bits per channel: its size in px, its scale and where that comes from
-    ("declared", "metadata" or "unknown"), what was noticed on opening, and `pixels`, uint8 RGB
-    (height, width, 3)."""
+    """An opened image of a smear, upright, in sRGB with 8 bits per channel, whatever the file stores.
+
+    `levels` are its resolutions, the finest first; `pixel_um` is its scale at level 0 and `pixel_um_source`
+    where that comes from ("declared", "metadata" or "unknown"); `notices` say what was converted. A slide
+    is a context manager; one that is merely dropped is closed with it.
+    """
 
     path: Path
-    width: int
-    height: int
+    levels: tuple[Level, ...]
     pixel_um: float | None
     pixel_um_source: str
     notices: tuple[Notice, ...]
-    pixels: Image = field(repr=False)
-
-    def read(self, box: Box) -> Image:
-        """Pixels of a box (x0, y0, x1, y1), uint8 RGB; a box outside the image is an error."""
-        x0, y0, x1, y1 = box
-        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
-            raise ValueError(f"{box} does not lie in an image of {self.width}×{self.height} px")
-        return self.pixels[y0:y1, x0:x1]
+    source: Source = field(repr=False)
 
     @classmethod
     def open(cls, path: Path, pixel_um: float | None = None) -> Self:
-        """Open an image file.
+        """Open an image file: JPEG, PNG, BMP, WebP, any TIFF, DICOM whole-slide images and the formats of
+        scanners that OpenSlide reads (SVS, NDPI, SCN, BIF, CZI, MRXS and others).
+
+        Grey, palette and CMYK pixels, 10 to 16 bits per channel, the orientation of EXIF or TIFF and an
+        embedded ICC profile are converted, each with a notice; what is transparent lies on white. Photographs
+        of up to 64 megapixels are decoded into memory; of anything larger only regions are, from the file
+        where it has tiles, else from a temporary file into which it is unpacked once.
 
         Args:
-            path: the file; its type is read from its content, whatever its name says.
+            path: the file; its type is read from its content, whatever its name says. Of a DICOM series, one
+                file; the others are found in its folder.
             pixel_um: micrometres per pixel where the user declared them; they win over the file's own.
 
         Returns:
             The slide; of a file with several images, the first.
 
         Raises:
-            UnreadableImage: not an image, damaged or truncated.
+            UnreadableImage: not an image, damaged, truncated, or parts of it are missing.
             UnsupportedImage: a format, size or pixel layout that is not accepted.
         """
-        kind, found_um = _inspect(path)
-        pixels, notices = _read_tiff(path) if kind == "TIFF" else _read_pillow(path)
-        source = "metadata" if found_um else "unknown"
-        scale, origin = (pixel_um, "declared") if pixel_um is not None else (found_um, source)
-        height, width = pixels.shape[:2]
-        return cls(path, width, height, scale, origin, notices, pixels)
+        source = _source(path)
+        origin = "metadata" if source.pixel_um else "unknown"
+        scale, origin = (pixel_um, "declared") if pixel_um is not None else (source.pixel_um, origin)
+        notices = (*source.notices, *_name_notices(path, source.kind))
+        return cls(path, source.levels, scale, origin, notices, source)
+
+    @property
+    def width(self) -> int:
+        """Width of level 0 in px."""
+        return self.levels[0].width
+
+    @property
+    def height(self) -> int:
+        """Height of level 0 in px."""
+        return self.levels[0].height
+
+    def read(self, box: Box, level: int = 0) -> Image:
+        """Read a region; safe from several threads at once.
+
+        Args:
+            box: x0, y0, x1, y1 in level-0 px, the ends exclusive.
+            level: the place in `levels` of the resolution to read at.
+
+        Returns:
+            uint8 RGB (height, width, 3). The edges of the box are rounded to whole px of the level, so that
+            boxes that touch give images that join; at least one px comes back.
+
+        Raises:
+            ValueError: the box does not lie in the image.
+            UnreadableImage: the file is damaged there.
+        """
+        x0, y0, x1, y1 = box
+        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
+            raise ValueError(f"{box} does not lie in an image of {self.width}×{self.height} px")
+        left, right = _span(x0, x1, self.levels[level].width, self.levels[level].downsample)
+        top, bottom = _span(y0, y1, self.levels[level].height, self.levels[level].downsample)
+        return self.source.read(level, (left, top, right, bottom))
+
+    def overview(self, longest: int) -> Image:
+        """The whole image made smaller by averaging areas, from the coarsest level that is large enough.
+
+        Returns uint8 RGB (height, width, 3), the longer side `longest` px, or the image's own if shorter.
+        """
+        shrink = max(1.0, max(self.width, self.height) / longest)
+        width, height = (max(1, round(side / shrink)) for side in (self.width, self.height))
+        place = max(n for n, level in enumerate(self.levels) if level.width >= width or n == 0)
+        level = self.levels[place]
+        rows = max(1, int(BAND_PIXELS / level.width * height / level.height))
+        bands = []
+        for top in range(0, height, rows):
+            bottom = min(height, top + rows)
+            ends = (top * level.height // height, bottom * level.height // height)
+            band = self.source.read(place, (0, ends[0], level.width, ends[1]))
+            bands.append(cv2.resize(band, (width, bottom - top), interpolation=cv2.INTER_AREA))
+        return np.concatenate(bands).astype(np.uint8, copy=False)
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be read afterwards."""
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
-def _inspect(path: Path) -> tuple[str, float | None]:
-    """Check type and size from the header alone, before any pixel is decoded."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            with PillowImage.open(path) as opened:
-                kind, size, found_um = str(opened.format), opened.size, _pixel_um(opened)
-    except PillowImage.DecompressionBombError as error:
-        raise _too_large() from error
-    except UnidentifiedImageError as error:
-        if tiff_size := _tiff_size(path):
-            kind, size, found_um = "TIFF", tiff_size, None
-        else:
-            raise _damaged() from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise _damaged() from error
-    if kind not in FORMATS:
-        text = f"{kind} images are not accepted. Export it again as JPEG, PNG, BMP, TIFF or WebP."
-        raise UnsupportedImage(text)
-    if size[0] * size[1] > MAX_PIXELS:
-        raise _too_large()
-    if min(size) < MIN_SIDE:
-        text = f"The image is {size[0]}×{size[1]} px; at least {MIN_SIDE}×{MIN_SIDE} px are needed."
-        raise UnsupportedImage(text, code="too_small")
-    return kind, found_um
+def _source(path: Path) -> Source:
+    """Open the file with the library that reads its format best."""
+    if not path.is_file():
+        raise UnreadableImage(f"There is no file {path.name} at this place.", code="no_file")
+    maker = slide_openslide.format_of(path)
+    tiff = slide_tiff.is_tiff(path)
+    if tiff:
+        slide_tiff.check_is_whole(path)
+    if maker is not None:
+        return slide_openslide.open_maker(path, maker)
+    return slide_tiff.open_tiff(path) if tiff else open_flat(path)
 
 
-def _tiff_size(path: Path) -> tuple[int, int] | None:
-    """Size of a TIFF whose pixel layout Pillow does not know, such as 16-bit RGB; None if no TIFF."""
-    try:
-        with tifffile.TiffFile(path) as opened:
-            page = opened.pages.first
-            return int(page.imagewidth), int(page.imagelength)
-    except (tifffile.TiffFileError, ValueError, IndexError):
-        return None
+def _span(start: int, end: int, length: int, downsample: float) -> tuple[int, int]:
+    """A stretch of level-0 px on a level of `length` px."""
+    first = min(round(start / downsample), length - 1)
+    return first, max(first + 1, min(round(end / downsample), length))
 
 
-def _pixel_um(opened: PillowImage.Image) -> float | None:
-    """Micrometres per pixel from the file's resolution, when it can be a microscope's."""
-    dpi = opened.info.get("dpi")
-    if not dpi or not float(dpi[0]) > 0:
-        return None
-    value = 25_400 / float(dpi[0])
-    return value if PLAUSIBLE_PIXEL_UM[0] <= value <= PLAUSIBLE_PIXEL_UM[1] else None
-
-
-def _read_pillow(path: Path) -> tuple[Image, tuple[Notice, ...]]:
-    # Other libraries (WeasyPrint) switch this on for the whole process: a cut-off file would pass as grey.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            with PillowImage.open(path) as opened:
-                frames = getattr(opened, "n_frames", 1)
-                opened.load()
-                upright = ImageOps.exif_transpose(opened)
-                pixels, notices = _as_rgb(upright)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise _damaged() from error
-    return pixels, (*notices, *_frame_notices(frames))
-
-
-def _frame_notices(frames: int) -> tuple[Notice, ...]:
-    if frames <= 1:
+def _name_notices(path: Path, kind: str) -> tuple[Notice, ...]:
+    """What to say of a file whose name promises another type."""
+    if not path.suffix or path.suffix.lower() in SUFFIXES.get(kind, (path.suffix.lower(),)):
         return ()
-    text = f"The file holds {frames} images; only the first was analysed."
-    return (Notice("first_frame_only", text, Severity.INFO),)
-
-
-def _as_rgb(opened: PillowImage.Image) -> tuple[Image, tuple[Notice, ...]]:
-    mode = opened.mode
-    if mode.startswith("I") or mode == "F":
-        return _from_array(np.asarray(opened))
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in opened.info:
-        return _from_array(np.asarray(opened.convert("RGBA")))
-    notices = () if mode == "RGB" else (_converted(f"pixels of mode {mode}"),)
-    return np.asarray(opened.convert("RGB"), np.uint8), notices
-
-
-def _read_tiff(path: Path) -> tuple[Image, tuple[Notice, ...]]:
-    """Read the first page through tifffile, or through Pillow where the page needs colour conversion."""
-    try:
-        with tifffile.TiffFile(path) as opened:
-            page, frames = opened.pages.first, len(opened.pages)
-            if page.photometric not in (
-                tifffile.PHOTOMETRIC.RGB,
-                tifffile.PHOTOMETRIC.MINISBLACK,
-                tifffile.PHOTOMETRIC.MINISWHITE,
-            ):
-                return _read_pillow(path)
-            pixels, notices = _from_array(_page_array(page))
-    except (tifffile.TiffFileError, ValueError, OSError, IndexError, RuntimeError) as error:
-        raise _damaged() from error
-    return pixels, (*notices, *_frame_notices(frames))
-
-
-def _page_array(page: Any) -> NDArray[Any]:
-    array = np.asarray(page.asarray())
-    if array.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-        array = np.moveaxis(array, 0, -1)
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
-        array = np.iinfo(array.dtype).max - array
-    return _upright(array, page.tags.get("Orientation"))
-
-
-def _upright(array: NDArray[Any], tag: Any) -> NDArray[Any]:
-    """Apply the TIFF orientation tag (TIFF 6.0, tag 274)."""
-    turn = int(tag.value) if tag is not None else 1
-    if turn in (5, 6, 7, 8):
-        array = np.swapaxes(array, 0, 1)
-    if turn in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if turn in (3, 4, 7, 8):
-        array = array[::-1]
-    return array
-
-
-def _from_array(array: NDArray[Any]) -> tuple[Image, tuple[Notice, ...]]:
-    """Grey, RGB or RGBA of 8 or 16 bits to uint8 RGB."""
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
-        raise UnsupportedImage("The image has an unusual number of channels. Hand in grey, RGB or RGBA.")
-    shallow, depth = _eight_bits(array)
-    colours, alpha = (shallow, None) if array.shape[2] in (1, 3) else (shallow[..., :-1], shallow[..., -1:])
-    grey = colours.shape[2] == 1
-    if grey:
-        colours = np.repeat(colours, 3, axis=2)
-    if alpha is not None:
-        weight = alpha.astype(np.float32) / 255
-        colours = np.rint(colours * weight + 255 * (1 - weight)).astype(np.uint8)
-    plain = array.dtype == np.uint8 and not grey
-    kind = f"{depth}-bit {'grey' if grey else 'colour'} pixels"
-    return np.ascontiguousarray(colours), () if plain else (_converted(kind),)
-
-
-def _eight_bits(array: NDArray[Any]) -> tuple[Image, int]:
-    """The array at 8 bits and the depth it had: the least of 8, 10, 12, 14 and 16 bits that holds its
-    brightest pixel."""
-    if array.dtype == np.uint8:
-        return array, 8
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * 255, 1
-    if array.dtype.kind not in "ui" or int(array.max()) > 65_535 or int(array.min()) < 0:
-        raise UnsupportedImage("The image holds values that are not 8 or 16 bits per channel.")
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if int(array.max()) < 2**bits)
-    return np.rint(array.astype(np.float32) * (255 / (2**bits - 1))).astype(np.uint8), bits
-
-
-def _converted(kind: str) -> Notice:
-    return Notice("colour_converted", f"The file holds {kind}; they were converted to RGB.", Severity.INFO)
-
-
-def _damaged() -> UnreadableImage:
-    text = "The file is damaged, cut off, or not an image. Export it again and hand it in as JPEG, PNG, BMP, "
-    return UnreadableImage(text + "TIFF or WebP.")
-
-
-def _too_large() -> UnsupportedImage:
-    text = f"The image is too large: at most {MAX_PIXELS // 1_000_000} megapixels are accepted."
-    return UnsupportedImage(text, code="too_large")
+    text = f"The file is named “{path.suffix}”, but its format is {kind.upper()}; it was read as that."
+    return (Notice("wrong_extension", text, Severity.INFO),)

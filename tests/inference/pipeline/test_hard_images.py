@@ -1,17 +1,21 @@
 """The standing list of hard images, taken through the numeric stages: an answer or a sentence, no crash."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from inference.pipeline import cells, quality, stain
-from inference.pipeline.config import CellConfig
+from inference.pipeline.analyse import analyse
+from inference.pipeline.config import CellConfig, Config
 from inference.pipeline.errors import PipelineError, UnreadableImage, UnusableSmear
 from inference.pipeline.segmentation import estimate_pixel_um, segment
 from inference.pipeline.slide import Slide
-from tests.inference.pipeline.images import field, flat
-
-FIELD = field(400, 300)
+from tests.hard_files import FIELD, HARD_FILES
+from tests.inference.pipeline.images import flat
 
 
 def noise() -> np.ndarray:
@@ -66,41 +70,61 @@ def test_an_image_without_cells_is_refused_with_a_sentence(name):
     assert error.value.text.endswith(".")
 
 
-def save(path, pixels, mode=None, **options):
-    picture = Image.fromarray(pixels)
-    (picture.convert(mode) if mode else picture).save(path, **options)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("mode", "name"), [("L", "a.png"), ("RGBA", "a.png"), ("CMYK", "a.jpg"), ("P", "a.png")]
-)
-def test_every_pixel_layout_comes_out_as_rgb(tmp_path, mode, name):
-    slide = Slide.open(save(tmp_path / name, FIELD, mode))
-    assert slide.pixels.shape == FIELD.shape
-    assert slide.pixels.dtype == np.uint8
-
-
-def test_sixteen_bit_colour_is_scaled(tmp_path):
-    import tifffile
-
-    tifffile.imwrite(tmp_path / "a.tif", FIELD.astype(np.uint16) * 257, photometric="rgb")
-    assert np.abs(Slide.open(tmp_path / "a.tif").pixels.astype(int) - FIELD).max() <= 1
+@pytest.mark.parametrize("kind", HARD_FILES)
+def test_every_hard_file_ends_in_findings_or_in_a_sentence(tmp_path, kind):
+    hard = HARD_FILES[kind]
+    hard.make(tmp_path / hard.name)
+    if hard.analysis_code is None:
+        findings = analyse(tmp_path / hard.name, Config(), lambda stage, share: None)
+        assert (findings.width, findings.height) == (400, 300)
+        assert findings.cells
+        return
+    with pytest.raises(PipelineError) as error:
+        analyse(tmp_path / hard.name, Config(), lambda stage, share: None)
+    assert error.value.code == hard.analysis_code
+    assert error.value.text.endswith(".")
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.tif", "a.webp"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_file_is_unreadable(tmp_path, name, share):
-    whole = save(tmp_path / name, FIELD).read_bytes()
+    Image.fromarray(FIELD).save(tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(UnreadableImage):
         Slide.open(tmp_path / name)
 
 
 def test_a_broken_body_is_no_crash(tmp_path):
-    path = save(tmp_path / "a.png", FIELD)
-    data = bytearray(path.read_bytes())
+    Image.fromarray(FIELD).save(tmp_path / "a.png")
+    data = bytearray((tmp_path / "a.png").read_bytes())
     data[200:260] = bytes(60)
-    path.write_bytes(bytes(data))
+    (tmp_path / "a.png").write_bytes(bytes(data))
     with pytest.raises(PipelineError):
-        Slide.open(path)
+        Slide.open(tmp_path / "a.png")
+
+
+@pytest.fixture(scope="module")
+def good_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("good")
+    for kind, hard in HARD_FILES.items():
+        if hard.upload_code is hard.analysis_code is None:
+            hard.make(folder / f"{kind}{Path(hard.name).suffix}")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_give_pixels_or_a_sentence_and_nothing_else(good_files, tmp_path, data):
+    name = data.draw(st.sampled_from(sorted(good_files)))
+    content = bytearray(good_files[name])
+    for _ in range(data.draw(st.integers(1, 6))):
+        last = data.draw(st.sampled_from((400, len(content)))) - 1
+        content[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
+    (tmp_path / name).write_bytes(content)
+    try:
+        with Slide.open(tmp_path / name) as slide:
+            region = slide.read((slide.width - 9, slide.height - 9, slide.width, slide.height))
+            assert (region.shape, region.dtype) == ((9, 9, 3), np.uint8)
+    except PipelineError as error:
+        assert error.text.endswith(".")
