@@ -4,42 +4,64 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from inference.pipeline import stain
+from inference.pipeline import stain, stain_range
 from inference.pipeline.config import Config
 from inference.pipeline.findings import Image, Notice, Severity
 from inference.pipeline.networks.registry import Card
+from inference.pipeline.stain_range import StainRange
 
-NOT_NORMALISED = Notice(
-    "stain_not_normalised",
-    "The image has too little contrast to normalise its stain; its cells were classified in its own colours.",
-)
+NOT_NORMALISED = stain.NOT_NORMALISED[stain.Flaw.BLANK]
 SWITCHED_OFF = Notice(
     "stain_as_is",
     "Stain normalisation is switched off; the cells were classified in their own colours.",
     Severity.INFO,
 )
+BEYOND = Notice(
+    "stain_beyond_normalisation",
+    "The stain or the light of this image lies beyond what normalisation can bring back to the stains that"
+    " the network was trained on. Its calls may be wrong: every white cell needs a look. A Romanowsky stain"
+    " of usual strength under white light would have been right.",
+)
+
+Shown = Literal["field", "cell"]
 
 
 @dataclass(frozen=True, slots=True)
 class SeenColours:
-    """Reinhard's statistics of one image and those to move it to; None leaves the colours as they are."""
+    """How the crops of one image are moved to the training stain, None where they are seen in their own
+    colours only; `beyond` is the notice that the stain is further off than normalisation reaches, None where
+    it is not, and stands apart from the `notices` about the normalisation itself."""
 
-    normalisation: tuple[stain.Reference, stain.Reference] | None
+    normaliser: stain.Normaliser | None
     notices: tuple[Notice, ...] = ()
+    beyond: Notice | None = None
 
     @classmethod
-    def of(cls, image: Image, shown: Literal["field", "cell"], card: Card, config: Config) -> Self:
-        """Measure an image, uint8 RGB (height, width, 3), that shows a field or a single cell."""
+    def of(cls, image: Image | Sequence[Image], shown: Shown, card: Card, config: Config) -> Self:
+        """Measure an image or windows of a slide, uint8 RGB (height, width, 3), that show a field or a single
+        cell."""
+        beyond = _beyond(image, shown, card)
         if "reinhard" not in card.input.views:
-            return cls(None)
+            return cls(None, (), beyond)
         if not config.normalise_stain:
-            return cls(None, (SWITCHED_OFF,))
-        source, target = stain.fit(image), stain.Reference(*card.input.stain_references[shown])
-        return cls(None, (NOT_NORMALISED,)) if source.is_flat else cls((source, target))
+            return cls(None, (SWITCHED_OFF,), beyond)
+        target = stain.Reference(*card.input.stain_references[shown])
+        normaliser = stain.between(stain.reinhard(image), target)
+        if normaliser.flaw:
+            return cls(None, (stain.NOT_NORMALISED[normaliser.flaw],), beyond)
+        return cls(normaliser, (), beyond)
 
     def views(self, crops: Sequence[Image]) -> list[list[Image]]:
         """Return the crops of the image, uint8 RGB, once for each way in which the network is to see them."""
-        if self.normalisation is None:
+        if self.normaliser is None:
             return [list(crops)]
-        source, target = self.normalisation
-        return [list(crops), [stain.normalise(crop, source, target) for crop in crops]]
+        return [list(crops), [self.normaliser.apply(crop) for crop in crops]]
+
+
+def _beyond(image: Image | Sequence[Image], shown: Shown, card: Card) -> Notice | None:
+    """Compare an image with the range of stains that the network's card gives, if it gives one."""
+    known = card.text["input"].get("stain_ranges", {}).get(shown)
+    if known is None:
+        return None
+    within = StainRange.from_data(known)
+    return BEYOND if within.distance(stain_range.figures(stain.sample(image))) > within.limit else None

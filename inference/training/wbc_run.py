@@ -31,7 +31,7 @@ def make(recipe: Recipe, data: Path, out: Path, workers: int) -> None:
     train_crops, val_crops = (load_crops(data, split, out) for split in ("train", "val"))
     network = train(recipe, train_crops, val_crops, out, workers)
     sha256 = save_weights(network, out / f"{registry.WBC_NETWORK}.safetensors")
-    card = wbc_card.draft(recipe, sha256, wbc_card.stain_references(data))
+    card = wbc_card.draft(recipe, sha256, wbc_card.stain_references(data), wbc_card.stain_ranges(data))
     write_card(card, out)
     write_card(calibrated(card, data, out), out)
 
