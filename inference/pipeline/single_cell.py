@@ -11,6 +11,7 @@ from inference.pipeline.findings import Call, Explanation, Image, NetworkUsed, N
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.seen_colours import SeenColours
+from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.segmentation import segment
 from inference.pipeline.slide import Slide
 
@@ -22,12 +23,14 @@ WHOLE_FRAME = Notice(
 @dataclass(frozen=True, slots=True)
 class Square:
     """The crop of a cell, uint8 RGB, its outline in crop pixels, whether a cell was `found` at all, and the
-    crop in each of the colours the network is to see, one view a list of one."""
+    crop in each of the colours and through the filter in which the network is to see it, one view a list of
+    one; the first view is the one that is explained."""
 
     crop: Image
     outline: Outline
     found: bool
     views: list[list[Image]]
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,8 @@ def predict(path: Path, config: Config) -> Prediction:
     image = slide.read((0, 0, slide.width, slide.height))
     square = cut_out(image, network.card, config)
     (call,) = classify(square.views, network, config.declared_classes)
-    (explanation,) = explain([square.crop], [call.label], [square.outline], (network.module, network.card))
-    notices = slide.notices if square.found else (*slide.notices, WHOLE_FRAME)
-    return Prediction(call, explanation, square.crop, notices, network.card.used)
+    (explanation,) = explain(square.views[0], [call.label], [square.outline], (network.module, network.card))
+    return Prediction(call, explanation, square.crop, (*slide.notices, *square.notices), network.card.used)
 
 
 def cut_out(image: Image, card: Card, config: Config) -> Square:
@@ -62,8 +64,11 @@ def cut_out(image: Image, card: Card, config: Config) -> Square:
     """
     side = config.cells.wbc_side
     crop, instance = cells.single_cell_crop(image, segment(image, config.pixel_um), config.cells, side)
-    views = SeenColours.of(image, "cell", card, config).views([crop])
+    colours, seen = SeenColours.of(image, "cell", card, config), SeenFilter.of(image, "cell", card)
+    views = seen.views(colours.views([crop]))
+    notices = (*colours.notices, *seen.notices, *((colours.beyond,) if colours.beyond else ()))
     if instance is None:
-        return Square(crop, ((0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1)), False, views)
+        frame = ((0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1))
+        return Square(crop, frame, False, views, (*notices, WHOLE_FRAME))
     box = cells.crop_box(instance, config.cells.padding)
-    return Square(crop, outline_in_square(instance, box, side), True, views)
+    return Square(crop, outline_in_square(instance, box, side), True, views, notices)

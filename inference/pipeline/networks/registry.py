@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,16 @@ WBC_NETWORK = "wbc"
 Triple = tuple[float, float, float]
 
 
+class PreprocessingVariant(StrEnum):
+    """Which Medical Enhanced Filter a network sees its cells through."""
+
+    NONE = "none"
+    MEF_V1 = "mef_v1"
+    MEF_V2 = "mef_v2"
+    MEF_V3 = "mef_v3"
+    MEF_V4 = "mef_v4"
+
+
 @dataclass(frozen=True, slots=True)
 class InputContract:
     """The image a network expects: `side` px square RGB, scaled to 0–1, then ``(x - mean) / std``.
@@ -28,7 +39,9 @@ class InputContract:
     came from the camera, "reinhard" the stain-normalised ones. `stain_references` holds the mean and the
     standard deviation of L, a and b to normalise to, one for a "field" and one for the image of a single
     "cell", in which white cells take up more of the pixels. With `half_turn` every view is seen upright and
-    turned by 180°. `preprocessing` says in words how the square was cut out.
+    turned by 180°. Every view passes through the `variant` of the Medical Enhanced Filter; v4 moves it to one
+    of the `macenko_references`, fitted stains in plain data for a "field" and for a "cell". `preprocessing`
+    says in words how the square was cut out.
     """
 
     side: int
@@ -38,6 +51,8 @@ class InputContract:
     views: Mapping[str, float] = field(default_factory=lambda: {"as_is": 1.0})
     half_turn: bool = False
     stain_references: Mapping[str, tuple[Triple, Triple]] = field(default_factory=dict)
+    variant: PreprocessingVariant = PreprocessingVariant.NONE
+    macenko_references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,25 @@ def _triple(values: Any) -> Triple:
     return float(red), float(green), float(blue)
 
 
+def _variant(text: Mapping[str, Any]) -> PreprocessingVariant:
+    """Return the filter that a card names, none where it names none; raises NetworkUnavailable."""
+    given, filters = text["input"], [*PreprocessingVariant]
+    name = given.get("variant", PreprocessingVariant.NONE)
+    said = f"The model card of the network “{text['name']}” names the image filter “{name}”, which"
+    if name not in filters:
+        raise NetworkUnavailable(f"{said} does not exist. The filters are {', '.join(filters)}.")
+    if name == PreprocessingVariant.MEF_V4 and not _has_own_stain(given):
+        raise NetworkUnavailable(
+            f"{said} normalises the stain itself: it needs macenko_references for a field and for a cell, and"
+            " no view but as_is."
+        )
+    return PreprocessingVariant(name)
+
+
+def _has_own_stain(given: Mapping[str, Any]) -> bool:
+    return {"field", "cell"} <= {*given.get("macenko_references", ())} and {*given["views"]} == {"as_is"}
+
+
 def _parse(text: Mapping[str, Any], folder: Path) -> Card:
     given = text["input"]
     contract = InputContract(
@@ -90,6 +124,8 @@ def _parse(text: Mapping[str, Any], folder: Path) -> Card:
             shown: (_triple(reference["mean"]), _triple(reference["std"]))
             for shown, reference in given.get("stain_references", {}).items()
         },
+        variant=_variant(text),
+        macenko_references=given.get("macenko_references", {}),
     )
     return Card(
         name=text["name"],

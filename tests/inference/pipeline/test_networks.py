@@ -6,6 +6,7 @@ import torch
 
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.networks import registry, runtime, torchvision_compat
+from inference.pipeline.networks.registry import PreprocessingVariant
 from tests.inference.pipeline.networks_for_tests import LABELS, write_network
 
 
@@ -50,6 +51,41 @@ def test_incomplete_card_is_refused(tmp_path):
     path.write_text(json.dumps(text))
     with pytest.raises(NetworkUnavailable, match="incomplete"):
         registry.card("wbc", tmp_path)
+
+
+def with_input(folder, **changes):
+    path = write_network(folder) / "wbc.json"
+    text = json.loads(path.read_text())
+    text["input"].update(changes)
+    path.write_text(json.dumps(text))
+    return registry.read_card("wbc", folder)
+
+
+def test_a_card_without_a_filter_has_none(tmp_path):
+    assert registry.card("wbc", write_network(tmp_path)).input.variant is PreprocessingVariant.NONE
+
+
+@pytest.mark.parametrize("name", ["none", "mef_v1", "mef_v2", "mef_v3"])
+def test_a_card_names_its_filter(tmp_path, name):
+    assert with_input(tmp_path, variant=name).input.variant is PreprocessingVariant(name)
+
+
+@pytest.mark.parametrize("name", ["mef_v9", "MEF_V1", 1, None])
+def test_an_unknown_filter_is_refused_with_the_known_ones(tmp_path, name):
+    with pytest.raises(NetworkUnavailable, match=f"image filter “{name}”.*none, mef_v1, .*mef_v4"):
+        with_input(tmp_path, variant=name)
+
+
+def test_a_filter_with_a_stain_needs_its_references(tmp_path):
+    with pytest.raises(NetworkUnavailable, match="macenko_references for a field and for a cell"):
+        with_input(tmp_path, variant="mef_v4", macenko_references={"cell": {}})
+    references = {"cell": {"method": "macenko"}, "field": {"method": "macenko"}}
+    with pytest.raises(NetworkUnavailable, match="no view but as_is"):
+        with_input(
+            tmp_path, variant="mef_v4", macenko_references=references, views={"as_is": 1, "reinhard": 1}
+        )
+    card = with_input(tmp_path, variant="mef_v4", macenko_references=references)
+    assert card.input.macenko_references == references
 
 
 def test_openvino_says_what_torch_says_for_any_batch_size(tmp_path):
