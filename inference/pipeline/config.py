@@ -35,14 +35,15 @@ REVIEW_CONFIDENCE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class TileConfig:
-    """Square tiles: side and overlap in px, the least share of tissue and the least focus (variance of
-    the Laplacian; benchmarks/quality_thresholds.py) worth looking at."""
+    """Square tiles: side and overlap in px, and the least share of tissue worth looking at. `readers` threads
+    read ahead, with at most `prefetch` tiles in memory."""
 
     size: int = 1024
     overlap: int = 128
     min_tissue: float = 0.05
-    min_focus: float = 3.0
     edge_margin: int = 10
+    readers: int = 2
+    prefetch: int = 4
 
 
 @dataclass(frozen=True, slots=True)

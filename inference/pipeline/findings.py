@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +42,47 @@ class Notice:
     severity: Severity = Severity.WARN
 
 
+class Outcome(StrEnum):
+    """What the quality of an image means for its reader."""
+
+    USABLE = "usable"
+    RESCAN = "rescan"
+    STAIN_REVIEW = "stain_review"
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Image quality: every part and the score lie in 0–1, 1 is best."""
+    """Image quality: every part and the score lie in 0–1, 1 is best; `outcome` is what follows from it."""
 
     score: float
     focus: float
     stain: float
     exposure: float
     coverage: float
+    clumping: float = 1.0
     notices: tuple[Notice, ...] = ()
+    outcome: Outcome = Outcome.USABLE
+
+
+class TileState(StrEnum):
+    """What became of a tile."""
+
+    ANALYSED = "analysed"
+    BACKGROUND = "background"
+    BLURRED = "blurred"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which part of an image was analysed: the boxes of all tiles in level-0 pixels, row by row and
+    overlapping, and the state of each, in the same order."""
+
+    boxes: tuple[Box, ...] = ()
+    states: tuple[TileState, ...] = ()
+
+    def count(self, state: TileState) -> int:
+        """How many tiles ended in a state."""
+        return self.states.count(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +109,18 @@ class Call:
     abstained: bool = False
 
 
+class Stored(Protocol):
+    """An array that lies elsewhere; ``np.asarray`` fetches it."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Where the network looked: `heatmap` float32 (side, side) in 0–1 over the crop; `focus_ratio` is
     the share of its energy that falls on the cell, `strength` its raw maximum before scaling."""
 
-    heatmap: NDArray[np.float32]
+    heatmap: NDArray[np.float32] | Stored
     focus_ratio: float
     strength: float
 
@@ -92,14 +129,15 @@ class Explanation:
 class Cell:
     """An instance that counted as a cell, with whatever is known about it so far.
 
-    `call` is None for cells that no network has classified; `crop` is the square the classifier saw.
+    `call` is None for cells that no network has classified; `crop` is the square the classifier saw, uint8
+    RGB (side, side, 3).
     """
 
     cell_id: int
     instance: Instance
     call: Call | None = None
     review_reasons: tuple[str, ...] = ()
-    crop: Image | None = None
+    crop: Image | Stored | None = None
     explanation: Explanation | None = None
 
 
@@ -160,6 +198,7 @@ class Findings:
     networks: tuple[NetworkUsed, ...]
     notices: tuple[Notice, ...]
     seconds: Mapping[str, float]
+    coverage: Coverage = Coverage()
 
 
 def _round(value: float | None, digits: int = 4) -> float | None:
@@ -242,6 +281,9 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
             "focus_quality": round(quality.focus, 3),
             "exposure_quality": round(quality.exposure, 3),
             "coverage": round(quality.coverage, 3),
+            "clumping_quality": round(quality.clumping, 3),
+            "outcome": quality.outcome.value,
+            "tiles": {state.value: findings.coverage.count(state) for state in TileState},
         },
         "notices": _notices((*quality.notices, *findings.notices)),
         "image": {
