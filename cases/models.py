@@ -89,12 +89,60 @@ def preview_path(smear: "Smear", filename: str) -> str:
     return f"previews/{smear.case_id}/{smear.sha256}.jpg"
 
 
+class Upload(models.Model):
+    """A file on its way into a case: `received_bytes` of it lie safely in UPLOAD_DIR, the rest is to come."""
+
+    class State(models.TextChoices):
+        RECEIVING = "receiving", _("Not finished")
+        FINISHED = "finished", _("In the case")
+        REFUSED = "refused", _("Refused")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    lab = models.ForeignKey("accounts.Lab", models.PROTECT, related_name="+")
+    case = models.ForeignKey(Case, models.PROTECT, related_name="uploads")
+    original_name = models.CharField(max_length=200)
+    fingerprint = models.CharField(max_length=100, blank=True)
+    size_bytes = models.BigIntegerField()
+    received_bytes = models.BigIntegerField(default=0)
+    refusal_code = models.CharField(max_length=40, blank=True)
+    refusal_text = models.TextField(blank=True)
+    uploaded_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(received_bytes__gte=0)
+                & models.Q(received_bytes__lte=models.F("size_bytes")),
+                name="no_more_received_than_there_is",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.original_name
+
+    @property
+    def state(self) -> State:
+        if hasattr(self, "smear"):
+            return self.State.FINISHED
+        return self.State.REFUSED if self.refusal_code else self.State.RECEIVING
+
+    @property
+    def percent(self) -> int:
+        """Rounded down, so that 100 means every byte."""
+        return 100 * self.received_bytes // self.size_bytes
+
+
 class Smear(models.Model):
     """One image of a case's smear. The original file is never changed."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     lab = models.ForeignKey("accounts.Lab", models.PROTECT, related_name="+")
     case = models.ForeignKey(Case, models.PROTECT, related_name="smears")
+    upload = models.OneToOneField(Upload, models.PROTECT, null=True, editable=False, related_name="smear")
     original = models.FileField(upload_to=original_path, max_length=200)
     preview = models.FileField(upload_to=preview_path, max_length=200)
     sha256 = models.CharField(max_length=64)

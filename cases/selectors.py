@@ -9,13 +9,15 @@ from uuid import UUID
 from django.db.models import Case as CaseWhen
 from django.db.models import Count, Max, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.types import Role, User
 
-from .models import Case, Patient, Smear
+from .models import Case, Patient, Smear, Upload
 
 Status = Case.Status
+UNFINISHED = Q(smear=None, refusal_code="")
 STAT_FIRST = CaseWhen(When(priority=Case.Priority.STAT, then=0), default=1)
 
 
@@ -33,6 +35,16 @@ def cases_with_smears(user: User) -> QuerySet[Case]:
 
 def smears_for(user: User) -> QuerySet[Smear]:
     return Smear.objects.filter(lab=user.lab_id).select_related("case", "uploaded_by")
+
+
+def uploads_for(user: User) -> QuerySet[Upload]:
+    """Files on their way and what became of them; one that has expired is gone, swept or not."""
+    there = Q(expires_at__gt=timezone.now()) | Q(smear__isnull=False)
+    return Upload.objects.filter(there, lab=user.lab_id).select_related("case", "uploaded_by", "smear")
+
+
+def unfinished_uploads(user: User, case: Case) -> QuerySet[Upload]:
+    return uploads_for(user).filter(UNFINISHED, case=case)
 
 
 def search_patients(patients: QuerySet[Patient], words: str) -> QuerySet[Patient]:

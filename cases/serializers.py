@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError as ServiceError
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import get_error_detail
 
 from . import selectors, services, validators
 from .forms import PIXEL_UM_RANGE
-from .models import Case, Patient, Smear
+from .models import Case, Patient, Smear, Upload
 from .services import CASE_FIELDS, PATIENT_FIELDS
 
 
@@ -95,3 +97,51 @@ class SmearSerializer(serializers.ModelSerializer):
             "uploaded_at",
         )
         read_only_fields = fields
+
+
+class RefusalSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class UploadSerializer(serializers.ModelSerializer):
+    """A file on its way; `refusal` is null unless it was refused, `smear` until it is one."""
+
+    url = serializers.SerializerMethodField(help_text="Where its parts are sent.")
+    state = serializers.ChoiceField(Upload.State.choices, read_only=True)
+    smear: Any = serializers.SerializerMethodField()
+    refusal = serializers.SerializerMethodField()
+    uploaded_by: serializers.RelatedField = serializers.StringRelatedField(read_only=True)
+
+    class Meta:
+        model = Upload
+        fields = (
+            "id",
+            "url",
+            "case",
+            "original_name",
+            "fingerprint",
+            "size_bytes",
+            "received_bytes",
+            "state",
+            "refusal",
+            "smear",
+            "uploaded_by",
+            "created_at",
+            "updated_at",
+            "expires_at",
+        )
+        read_only_fields = fields
+
+    def get_url(self, upload: Upload) -> str:
+        return reverse("cases:api-upload", args=[upload.pk])
+
+    @extend_schema_field(serializers.UUIDField(allow_null=True))
+    def get_smear(self, upload: Upload) -> Any:
+        return upload.smear.pk if upload.state == Upload.State.FINISHED else None
+
+    @extend_schema_field(RefusalSerializer(allow_null=True))
+    def get_refusal(self, upload: Upload) -> dict[str, str] | None:
+        if not upload.refusal_code:
+            return None
+        return {"code": upload.refusal_code, "message": upload.refusal_text}

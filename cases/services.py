@@ -21,10 +21,24 @@ from accounts.types import User
 
 from . import uploads
 from .models import Case, Patient, Smear
+from .parts import ReceivedFile
 from .uploads import UploadRefused
 
 PATIENT_FIELDS = ("mrn", "family_name", "given_name", "birth_date", "sex")
 CASE_FIELDS = ("accession", "indication", "priority", "collected_at", "stain", "scanner", "pixel_um")
+
+
+class CaseReported(Exception):
+    """The report of the case is signed: its smears are what was reported."""
+
+    code = "case_reported"
+
+    def __init__(self) -> None:
+        self.text = _(
+            "This case has been reported. Smears are added once a pathologist has begun to amend the report,"
+            " or to a new case."
+        )
+        super().__init__(self.text)
 
 
 @transaction.atomic
@@ -101,7 +115,7 @@ def _save(row: Model, unique: str, taken: str, columns: Collection[str] | None =
 
 # --- smears ---------------------------------------------------------------------------------------
 def store_smear(actor: User, case: Case, file: File) -> Smear:
-    """Examines the file, keeps it unchanged, and adds it to the case. Raises UploadRefused."""
+    """Examines the file, keeps it unchanged, and adds it to the case. Raises UploadRefused, CaseReported."""
     with smear_files(actor, case, file) as smear:
         return add_smear(actor, smear)
 
@@ -111,13 +125,15 @@ def smear_files(actor: User, case: Case, file: File) -> Iterator[Smear]:
     """A smear whose files are stored and whose row is not; the files go again when the block fails.
 
     For use around a transaction: decoding and storing a large image must not hold its locks.
+    The original comes last: a storage may move the file away.
     """
     require(actor, Verb.SMEAR_UPLOAD, case)
+    require_unreported(case)
     smear = _examined(actor, case, file)
     _refuse_duplicate(smear)
     try:
-        smear.original.save(smear.original_name, file, save=False)
         smear.preview.save("preview.jpg", ContentFile(uploads.preview(file)), save=False)
+        smear.original.save(smear.original_name, file, save=False)
         yield smear
     except BaseException:
         _discard(smear.original, Smear.objects.filter(original=smear.original.name).exists())
@@ -127,12 +143,28 @@ def smear_files(actor: User, case: Case, file: File) -> Iterator[Smear]:
 
 @transaction.atomic
 def add_smear(actor: User, smear: Smear) -> Smear:
-    """Adds the row of a smear whose files are stored. Raises UploadRefused when the case has the file."""
-    lock_case(smear.case_id)
+    """Adds the row of a smear whose files are stored, which ends its upload, if it came in parts.
+
+    Raises UploadRefused when the case has the file, CaseReported when the report was signed meanwhile.
+    """
+    require_unreported(lock_case(smear.case_id))
     _refuse_duplicate(smear)
     smear.save(force_insert=True)
-    audit.record(actor, Verb.SMEAR_UPLOAD, smear, sha256=smear.sha256, size_bytes=smear.size_bytes)
+    audit.record(
+        actor,
+        Verb.SMEAR_UPLOAD,
+        smear,
+        sha256=smear.sha256,
+        size_bytes=smear.size_bytes,
+        upload=str(smear.upload_id) if smear.upload_id else None,
+    )
     return smear
+
+
+def require_unreported(case: Case) -> None:
+    """Raises CaseReported."""
+    if case.status == Case.Status.REPORTED:
+        raise CaseReported
 
 
 def _examined(actor: User, case: Case, file: File) -> Smear:
@@ -140,6 +172,7 @@ def _examined(actor: User, case: Case, file: File) -> Smear:
     return Smear(
         lab=case.lab,
         case=case,
+        upload_id=file.upload_id if isinstance(file, ReceivedFile) else None,
         uploaded_by=actor,
         sha256=seen.sha256,
         original_name=PurePath(file.name or "smear").name[-200:],

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import api, views
+from . import api, tus, views
 
 app_name = "cases"
 urlpatterns = [
@@ -16,7 +16,9 @@ urlpatterns = [
     path("cases/<uuid:pk>/", views.case, name="case"),
     path("cases/<uuid:pk>/status/", views.case_status, name="case-status"),
     path("cases/<uuid:pk>/edit/", views.edit_case, name="edit-case"),
+    path("uploads/<uuid:pk>/discard/", views.discard_upload, name="discard-upload"),
     path("smears/<uuid:pk>/preview.jpg", views.preview, name="preview"),
     path("smears/<uuid:pk>/original", views.original, name="original"),
     *api.urlpatterns,
+    *tus.urlpatterns,
 ]

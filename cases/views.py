@@ -13,15 +13,18 @@ from django.http import FileResponse, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_safe
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from accounts.permissions import PersonRequest, Verb, may, verb_required
 from accounts.selectors import audit_of
 
-from . import selectors, services
+from . import resumable, selectors, services
 from .forms import CaseForm, PatientForm, SearchForm, WorklistForm
 from .models import Case, Patient, Smear
+from .parts import UploadBusy
+from .resumable import UploadConflict
 from .services import CASE_FIELDS, PATIENT_FIELDS
+from .upload_types import FORMATS_TEXT, SUFFIXES
 
 PER_PAGE = 25
 TRAIL_LINES = 50
@@ -167,10 +170,37 @@ def patient_choice(request: PersonRequest) -> HttpResponse:
 @verb_required(Verb.CASE_VIEW)
 def case(request: PersonRequest, pk: UUID) -> HttpResponse:
     row = _case(request, pk)
-    context = {"case": row, "nav_section": "worklist", "max_bytes": settings.UPLOAD_MAX_BYTES}
+    context = {"case": row, "nav_section": "worklist", **_uploading(request, row)}
     if may(request.user, Verb.LAB_AUDIT):
         context["trail"] = audit_of(request.user, row, row.accession)[:TRAIL_LINES]
     return render(request, "cases/case.html", context)
+
+
+def _uploading(request: PersonRequest, row: Case) -> dict[str, Any]:
+    """What the case page says about files: which are accepted, and which have not arrived whole."""
+    return {
+        "unfinished": selectors.unfinished_uploads(request.user, row),
+        "formats": FORMATS_TEXT,
+        "suffixes": sorted({suffix for suffixes in SUFFIXES.values() for suffix in suffixes}),
+        "photograph_bytes": settings.UPLOAD_MAX_BYTES,
+        "slide_bytes": settings.SLIDE_MAX_BYTES,
+        "chunk_bytes": settings.UPLOAD_CHUNK_BYTES,
+    }
+
+
+@require_POST
+@verb_required(Verb.SMEAR_UPLOAD)
+def discard_upload(request: PersonRequest, pk: UUID) -> HttpResponse:
+    """Gives an unfinished upload up; what is left of the list is answered, and why not where it cannot be."""
+    upload = get_object_or_404(selectors.uploads_for(request.user), pk=pk)
+    problem = None
+    try:
+        resumable.discard(request.user, upload)
+    except (UploadConflict, UploadBusy) as refusal:
+        problem = refusal.text
+    unfinished = selectors.unfinished_uploads(request.user, upload.case)
+    context = {"unfinished": unfinished, "problem": problem}
+    return render(request, "cases/partials/unfinished.html", context, status=409 if problem else 200)
 
 
 @require_GET

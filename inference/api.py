@@ -3,9 +3,11 @@
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404
 from django.shortcuts import get_object_or_404
+from django.template.defaultfilters import filesizeformat
 from django.urls import path
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -20,9 +22,12 @@ from rest_framework.views import APIView
 from accounts import refusals
 from accounts.permissions import MayVerb, Verb
 from accounts.types import User
-from cases.selectors import cases_for
+from cases.parts import NoRoom, UploadBusy
+from cases.resumable import UploadConflict
+from cases.selectors import cases_for, uploads_for
+from cases.services import CaseReported
 from cases.uploads import UploadRefused
-from inference import predictions, review, runs, selectors
+from inference import handing_in, predictions, review, runs, selectors
 from inference.models import AnalysisRun, Cell
 from inference.serializers import (
     CaseSmearSerializer,
@@ -37,6 +42,10 @@ from inference.serializers import (
 
 STATUS_OF: dict[type[Exception], int] = {
     UploadRefused: 422,
+    UploadConflict: 409,
+    UploadBusy: 423,
+    NoRoom: 507,
+    CaseReported: 409,
     review.InvalidDecision: 422,
     review.ReviewConflict: 409,
     runs.RunConflict: 409,
@@ -78,6 +87,15 @@ class Door(APIView):
         return explain
 
 
+def _refuse_large(size_bytes: int) -> None:
+    """A file in one piece is held whole by every server on its way."""
+    if size_bytes > settings.UPLOAD_MAX_BYTES:
+        text = _(
+            "A file sent in one piece may have at most %(limit)s. Send this one in parts, under `uploads/`."
+        )
+        raise UploadRefused("too_large", text % {"limit": filesizeformat(settings.UPLOAD_MAX_BYTES)})
+
+
 class CaseSmears(Door, generics.ListAPIView):
     """The smears of a case, each with its newest run; POST hands another one in."""
 
@@ -116,7 +134,33 @@ class CaseSmears(Door, generics.ListAPIView):
         case = get_object_or_404(cases_for(self.person), pk=case_id)
         sent = SmearUploadSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
-        run = runs.submit(self.person, case, sent.validated_data["file"])
+        file = sent.validated_data["file"]
+        _refuse_large(file.size)
+        run = runs.submit(self.person, case, file)
+        return Response(CaseSmearSerializer(run).data, status=status.HTTP_201_CREATED)
+
+
+class FinishUpload(Door):
+    """Examine a file that has come in parts, and queue its analysis; asked again, it answers the same run."""
+
+    permission_verbs = {"post": Verb.SMEAR_UPLOAD}
+
+    @extend_schema(
+        operation_id="upload_finish",
+        tags=["uploads"],
+        request=None,
+        responses={
+            201: CaseSmearSerializer,
+            **REFUSALS,
+            409: OpenApiResponse(ErrorAnswer, "Not whole yet, reported meanwhile, or already in this case."),
+            **REFUSED,
+            423: OpenApiResponse(ErrorAnswer, "Being examined for another request: ask again in a moment."),
+            507: OpenApiResponse(ErrorAnswer, "The storage has no room for it."),
+        },
+    )
+    def post(self, request: Request, upload_id: UUID) -> Response:
+        upload = get_object_or_404(uploads_for(self.person), pk=upload_id)
+        run = handing_in.finish(self.person, upload)
         return Response(CaseSmearSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
@@ -236,6 +280,7 @@ class Predict(Door):
 
 urlpatterns = [
     path("api/v1/cases/<uuid:case_id>/smears/", CaseSmears.as_view(), name="api-case-smears"),
+    path("api/v1/uploads/<uuid:upload_id>/finish/", FinishUpload.as_view(), name="api-upload-finish"),
     path("api/v1/runs/<uuid:run_id>/", Run.as_view(), name="api-run"),
     path("api/v1/runs/<uuid:run_id>/result/", RunResult.as_view(), name="api-result"),
     path("api/v1/runs/<uuid:run_id>/overlay.png", RunOverlay.as_view(), name="api-overlay"),

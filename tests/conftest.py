@@ -37,8 +37,9 @@ def fresh_limits():
 
 @pytest.fixture(autouse=True)
 def media(settings, tmp_path):
-    """Every test has its own media folder."""
+    """Every test has its own folders of files."""
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.UPLOAD_DIR = tmp_path / "uploads"
 
 
 @pytest.fixture

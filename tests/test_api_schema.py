@@ -6,11 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from knox.models import AuthToken
 
 EXAMPLES = 12
-
-
-@pytest.fixture
-def token(pathologist):
-    return AuthToken.objects.create(pathologist)[1]
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 
 @pytest.fixture
@@ -29,10 +25,11 @@ def test_the_schema_names_every_fixed_address(operations):
     assert {"runs/{run_id}/", "runs/{run_id}/result/", "cases/{case_id}/report.fhir.json"} <= paths
 
 
-def test_no_request_causes_a_server_error(operations, token):
+def test_no_request_causes_a_server_error(operations, pathologist):
+    """A token for every operation: one of them revokes the one it comes with."""
     for operation in operations:
-        answers = check(operation, {"Authorization": f"Token {token}"})
-        assert answers, operation.label
+        answers = check(operation, {"Authorization": f"Token {AuthToken.objects.create(pathologist)[1]}"})
+        assert answers - {401}, operation.label
 
 
 def check(operation, headers) -> set[int]:

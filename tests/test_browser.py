@@ -1,12 +1,16 @@
 """The pages in a real browser: what a clinician, a pathologist and an administrator do in a day."""
 
+import hashlib
 import re
 from io import BytesIO
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from accounts.context import RUO
+from cases.models import Smear, Upload
 from inference import runs
 from tests.conftest import PASSWORD, field_image
 
@@ -38,7 +42,7 @@ def quiet_page(page: Page):
     page.set_default_timeout(30_000)
     expect.set_options(timeout=30_000)
     yield page
-    expected = re.compile(r"status of (404|409|422|429)")
+    expected = re.compile(r"status of (404|409|413|422|423|429)|ERR_CONNECTION_RESET")
     assert [text for text in complaints if not expected.search(text)] == []
 
 
@@ -80,6 +84,119 @@ def test_a_clinician_opens_a_case_and_hands_files_in(quiet_page, live_server, cl
     rows.nth(0).get_by_role("link", name="Open the analysis").click()
     expect(page.locator("main")).to_contain_text("Queued")
     assert runs.AnalysisRun.objects.get().smear.original_name == "field.png"
+
+
+@pytest.fixture
+def slide(tmp_path):
+    """A file of several parts as long as a part has 32 KiB."""
+    path = tmp_path / "Slide 1.png"
+    Image.fromarray(np.random.default_rng(5).integers(0, 255, (300, 400, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def case_page(quiet_page, live_server, clinician, case, settings):
+    """The page of a case, from which files go in parts of 32 KiB."""
+    settings.UPLOAD_CHUNK_BYTES = 32 * 1024
+    sign_in(quiet_page, live_server, clinician)
+    quiet_page.goto(f"{live_server.url}/cases/{case.pk}/")
+    return quiet_page
+
+
+class Line:
+    """The line between the browser and the server, for the parts of files; it can be cut."""
+
+    def __init__(self, page: Page) -> None:
+        self.parts, self.cut_after = 0, 10**6
+        page.route("**/api/v1/uploads/*/", self._pass)
+
+    def _pass(self, route) -> None:
+        if route.request.method != "PATCH":
+            route.fallback()
+            return
+        self.parts += 1
+        if self.parts > self.cut_after:
+            route.abort("connectionreset")
+        else:
+            route.fallback()
+
+
+def test_a_file_goes_in_parts_over_a_line_that_is_cut(case_page, slide):
+    line, row = Line(case_page), case_page.locator("#upload-list li")
+    line.cut_after = 3
+    case_page.locator("#upload-files").set_input_files(slide)
+    expect(row).to_contain_text("The connection was lost; going on in a moment.")
+    arrived = Upload.objects.get().received_bytes
+    assert arrived == 3 * 32 * 1024
+    line.cut_after = 10**6
+    expect(row).to_contain_text("Accepted")
+    (smear,) = Smear.objects.all()
+    with smear.original.open() as original:
+        assert original.read() == slide.read_bytes()
+    assert Upload.objects.count() == 1
+    assert line.parts == -(-slide.stat().st_size // (32 * 1024)) + 1
+
+
+def test_a_file_is_paused_and_goes_on_by_key(case_page, slide):
+    line, row = Line(case_page), case_page.locator("#upload-list li")
+    line.cut_after = 2
+    case_page.locator("#upload-files").set_input_files(slide)
+    expect(row).to_contain_text("The connection was lost")
+    row.get_by_role("button", name="Pause: Slide 1.png").press("Enter")
+    expect(row.locator(".tag")).to_have_text("Paused")
+    expect(row.get_by_role("button", name="Go on: Slide 1.png")).to_be_focused()
+    line.cut_after = 10**6
+    case_page.keyboard.press("Enter")
+    expect(row).to_contain_text("Accepted")
+    assert Upload.objects.get().smear.sha256 == hashlib.sha256(slide.read_bytes()).hexdigest()
+
+
+def test_after_a_restart_of_the_browser_the_same_file_goes_on(case_page, slide):
+    line = Line(case_page)
+    line.cut_after = 4
+    case_page.locator("#upload-files").set_input_files(slide)
+    expect(case_page.locator("#upload-list li")).to_contain_text("The connection was lost")
+    case_page.evaluate("localStorage.clear()")
+    case_page.reload()
+    unfinished = case_page.locator("#unfinished")
+    expect(unfinished).to_contain_text("Slide 1.png")
+    expect(unfinished).to_contain_text("begun by Clara Clinic")
+    line.cut_after = 10**6
+    case_page.locator("#upload-files").set_input_files(slide)
+    expect(case_page.locator("#upload-list li")).to_contain_text("Accepted")
+    expect(unfinished).to_be_empty()
+    assert Upload.objects.count() == 1
+    assert line.parts == -(-slide.stat().st_size // (32 * 1024)) + 1
+
+
+def test_an_unfinished_file_is_discarded(case_page, slide):
+    line = Line(case_page)
+    line.cut_after = 1
+    case_page.locator("#upload-files").set_input_files(slide)
+    row = case_page.locator("#upload-list li")
+    expect(row).to_contain_text("The connection was lost")
+    with case_page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        row.get_by_role("button", name="Discard: Slide 1.png").click()
+    expect(row).to_have_count(0)
+    assert not Upload.objects.exists()
+    case_page.locator("#upload-files").set_input_files(slide)
+    expect(row).to_contain_text("The connection was lost")
+    case_page.reload()
+    case_page.on("dialog", lambda asked: asked.accept())
+    case_page.get_by_role("button", name="Discard Slide 1.png").click()
+    expect(case_page.locator("#unfinished li")).to_have_count(0)
+    assert not Upload.objects.exists()
+
+
+def test_a_file_that_can_never_be_accepted_is_not_sent(case_page, tmp_path):
+    letter = tmp_path / "letter.docx"
+    letter.write_text("Dear colleague")
+    line = Line(case_page)
+    case_page.locator("#upload-files").set_input_files(letter)
+    row = case_page.locator("#upload-list li")
+    expect(row).to_contain_text("Refused")
+    expect(row).to_contain_text("Files named “.docx” are not accepted.")
+    assert line.parts == 0
 
 
 def test_the_result_shows_a_chosen_cell(quiet_page, live_server, pathologist, done_run):

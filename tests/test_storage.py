@@ -1,11 +1,16 @@
 """Object storage instead of a folder: the same smear, the same answers, and no public file."""
 
+import io
+
 import boto3
 import pytest
+import requests
 from django.test import override_settings
 from moto.server import ThreadedMotoServer
 
-from inference import runs
+from cases import resumable
+from cases.resumable import Chunk
+from inference import handing_in, runs
 
 BUCKET = "wbc-portal"
 KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "eu-west-1"}
@@ -26,6 +31,7 @@ def bucket():
     static = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     with override_settings(STORAGES={"default": storage, "staticfiles": static}):
         yield client
+    requests.post(f"{address}/moto-api/reset", timeout=30)
     server.stop()
 
 
@@ -43,3 +49,12 @@ def test_a_smear_lives_in_the_bucket_and_leaves_through_the_portal(
     assert client_for(stranger).get(f"/smears/{run.smear_id}/original").status_code == 404
     crop = client_for(clinician).get(f"/runs/{run.pk}/cells/8/crop.png")
     assert b"".join(crop).startswith(b"\x89PNG")
+
+
+def test_a_file_that_came_in_parts_is_streamed_into_the_bucket(bucket, clinician, case, field_file, settings):
+    content = field_file().read()
+    upload = resumable.begin(clinician, case, name="field.png", size_bytes=len(content))
+    resumable.receive(clinician, upload, Chunk(0, len(content), io.BytesIO(content)))
+    smear = handing_in.finish(clinician, upload).smear
+    assert bucket.get_object(Bucket=BUCKET, Key=smear.original.name)["Body"].read() == content
+    assert list(settings.UPLOAD_DIR.iterdir()) == []

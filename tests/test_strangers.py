@@ -38,18 +38,21 @@ def things(lab, case, patient, done_run, clinician, administrator, pathologist):
     """What an argument of an address may stand for; one name may stand for several things."""
     from knox.models import AuthToken
 
+    from cases.resumable import begin
     from inference.selectors import runs_for
 
     run = runs_for(pathologist).get(pk=done_run.pk)
     cell = run.cells.get(number=8)
     token = AuthToken.objects.create(clinician)[0]
-    everything = (case.pk, patient.pk, run.smear_id, run.pk, cell.pk, clinician.pk)
+    upload = begin(clinician, case, name="slide.svs", size_bytes=1000)
+    everything = (case.pk, patient.pk, run.smear_id, run.pk, cell.pk, clinician.pk, upload.pk)
     return {
         "pk": everything,
         "case_id": (case.pk,),
         "patient_id": (patient.pk,),
         "smear_id": (run.smear_id,),
         "run_id": (run.pk,),
+        "upload_id": (upload.pk,),
         "cell_id": (cell.pk,),
         "number": (8,),
         "version": (1,),

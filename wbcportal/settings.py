@@ -161,6 +161,7 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("bootstrap", BASE_DIR / "node_modules" / "bootstrap" / "dist"),
     ("htmx", BASE_DIR / "node_modules" / "htmx.org" / "dist"),
+    ("tus", BASE_DIR / "node_modules" / "tus-js-client" / "dist"),
 ]
 # What is compressed already, and source maps, which are large and hardly ever fetched.
 WHITENOISE_SKIP_COMPRESS_EXTENSIONS = ("png", "jpg", "jpeg", "webp", "gz", "br", "woff", "woff2", "map")
@@ -184,6 +185,12 @@ STORAGES = {
 UPLOAD_MAX_BYTES = env.number("UPLOAD_MAX_MB", 200) * 1024 * 1024
 UPLOAD_MAX_PIXELS = env.number("UPLOAD_MAX_MEGAPIXELS", 150) * 1_000_000
 UPLOAD_MIN_SIDE = 64
+# Whole slides come in resumable parts, which lie here until the last one has arrived.
+UPLOAD_DIR = Path(env.text("UPLOAD_DIR", str(STATE_DIR / "uploads")))
+UPLOAD_CHUNK_BYTES = env.number("UPLOAD_CHUNK_MB", 8) * 1024 * 1024
+UPLOAD_EXPIRES_DAYS = env.number("UPLOAD_EXPIRES_DAYS", 7)
+SLIDE_MAX_BYTES = env.number("SLIDE_MAX_GB", 20) * 1024**3
+SLIDE_MAX_PIXELS = env.number("SLIDE_MAX_GIGAPIXELS", 20) * 1_000_000_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # --- the API --------------------------------------------------------------------------------------
@@ -233,6 +240,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep-runs": {"task": "inference.tasks.sweep_runs", "schedule": 10.0},
     "sweep-reports": {"task": "reports.tasks.sweep_reports", "schedule": 30.0},
+    "sweep-uploads": {"task": "cases.tasks.sweep_uploads", "schedule": 3600.0},
 }
 RUN_HEARTBEAT_SECONDS = 5
 RUN_LOST_AFTER_SECONDS = 20
@@ -254,5 +262,9 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
-    "loggers": {name: {"level": "WARNING"} for name in ("axes", "fontTools", "weasyprint")},
+    "loggers": {
+        **{name: {"level": "WARNING"} for name in ("axes", "fontTools", "pyvips", "weasyprint")},
+        # It logs every damaged tag of a file that is refused anyway.
+        "tifffile": {"level": "CRITICAL"},
+    },
 }

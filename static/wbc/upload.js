@@ -1,135 +1,187 @@
-// Handing smears in: a queue of files, a progress bar each, and the server's verdict in words.
+// Handing smears in: a queue of files, how far each has come, and the server's verdict in words.
+
+import { Sending } from "./sending.js";
 
 const form = document.getElementById("upload");
 const input = document.getElementById("upload-files");
 const list = document.getElementById("upload-list");
 const summary = document.getElementById("upload-summary");
+const unfinished = document.getElementById("unfinished");
 const template = document.getElementById("upload-row");
 const texts = document.getElementById("upload-texts").dataset;
 
 const AT_ONCE = 2;
-const RETRY_AFTER_MS = [1000, 3000, 8000];
+const RATE_OVER_MS = 10000;
+const BUSY = ["sending", "checking"];
+const OPEN = ["waiting", ...BUSY, "paused", "interrupted"];
+const TAGS = {
+  sending: "tag-busy",
+  checking: "tag-busy",
+  accepted: "tag-good",
+  refused: "tag-bad",
+  interrupted: "tag-warn",
+};
 const jobs = [];
 
+// --- the queue -----------------------------------------------------------------------------------
 function add(files) {
   for (const file of files) {
-    const row = template.content.firstElementChild.cloneNode(true);
-    row.querySelector(".name").textContent = file.name;
-    list.append(row);
-    const job = { file, row, state: "waiting", tries: 0 };
-    row.querySelector("button").addEventListener("click", () => restart(job));
-    jobs.push(job);
-    if (file.size > Number(form.dataset.maxBytes)) settle(job, "refused", texts.tooLarge);
-    else show(job, "waiting");
+    const job = jobs.find((known) => OPEN.includes(known.state) && same(known.file, file)) ?? enter(file);
+    if (["paused", "interrupted"].includes(job.state)) goOn(job);
   }
   next();
 }
 
-function restart(job) {
-  job.tries = 0;
+function same(one, other) {
+  return ["name", "size", "lastModified"].every((fact) => one[fact] === other[fact]);
+}
+
+function enter(file) {
+  const row = template.content.firstElementChild.cloneNode(true);
+  row.querySelector(".name").textContent = file.name;
+  list.append(row);
+  const job = { file, row, state: "waiting", seen: [] };
+  job.sending = new Sending(file, form, {
+    progress: (sentBytes) => progress(job, sentBytes),
+    waiting: () => show(job, "sending", texts.reconnecting),
+    failed: (refusal) => fail(job, refusal),
+    arrived: () => finish(job),
+  });
+  for (const [name, act] of Object.entries({ pause, "go-on": goOn, discard })) {
+    const button = row.querySelector(`.${name}`);
+    button.setAttribute("aria-label", `${button.textContent}: ${file.name}`);
+    button.addEventListener("click", () => act(job));
+  }
+  jobs.push(job);
   show(job, "waiting");
-  next();
+  return job;
 }
 
 function next() {
-  const busy = jobs.filter((job) => ["sending", "checking"].includes(job.state)).length;
-  const waiting = jobs.filter((job) => job.state === "waiting" && !job.later);
-  waiting.slice(0, AT_ONCE - busy).forEach(send);
+  const busy = jobs.filter((job) => BUSY.includes(job.state)).length;
+  for (const job of jobs.filter((one) => one.state === "waiting").slice(0, Math.max(AT_ONCE - busy, 0))) {
+    show(job, "sending");
+    job.sending.start();
+  }
   summarise();
 }
 
+function settle(job, state, text) {
+  show(job, state, text);
+  next();
+}
+
+// --- what a person does --------------------------------------------------------------------------
+function pause(job) {
+  job.sending.stop();
+  settle(job, "paused", texts.kept);
+  job.row.querySelector(".go-on").focus();
+}
+
+function goOn(job) {
+  settle(job, "waiting");
+  job.row.querySelector(".pause:not([hidden])")?.focus();
+}
+
+async function discard(job) {
+  jobs.splice(jobs.indexOf(job), 1);
+  job.row.remove();
+  input.focus();
+  next();
+  await job.sending.discard();
+}
+
+// --- what the server says ------------------------------------------------------------------------
+function progress(job, sentBytes) {
+  const now = performance.now();
+  job.seen = [...job.seen.filter(([at, bytes]) => now - at < RATE_OVER_MS && bytes <= sentBytes), [now, sentBytes]];
+  if (job.state !== "sending") return;
+  show(job, "sending", soFar(job, sentBytes));
+  job.row.querySelector("progress").value = sentBytes / job.file.size;
+  taken(job.sending.url);
+}
+
+async function finish(job) {
+  show(job, "checking", texts.examining);
+  job.row.querySelector("progress").removeAttribute("value");
+  try {
+    const { run } = await job.sending.finish();
+    const link = job.row.querySelector("a");
+    link.href = form.dataset.runUrl.replace(form.dataset.anyId, run.id);
+    link.hidden = false;
+    settle(job, "accepted", texts.queued);
+    document.body.dispatchEvent(new CustomEvent("smears-changed"));
+  } catch (refusal) {
+    fail(job, refusal);
+  }
+}
+
+function fail(job, refusal) {
+  job.lost = refusal.lost;
+  const known = refusal.lost ? texts.lost : { 401: texts.signedOut, 403: texts.forbidden }[refusal.status];
+  const final = !known && !refusal.gone && !refusal.partly && refusal.message;
+  settle(job, final ? "refused" : "interrupted", known ?? (refusal.message || texts.unclear));
+}
+
+// What is listed as unfinished and goes on here would stand on the page twice.
+function taken(url) {
+  for (const entry of unfinished.querySelectorAll("[data-url]")) {
+    if (entry.dataset.url === url) entry.remove();
+  }
+  if (!unfinished.querySelector("li")) unfinished.replaceChildren();
+}
+
+// --- how it looks --------------------------------------------------------------------------------
 function show(job, state, text = "") {
   job.state = state;
   const { row } = job;
   row.className = state;
   const tag = row.querySelector(".tag");
   tag.textContent = texts[state];
-  tag.className = { accepted: "tag tag-good", refused: "tag tag-bad", interrupted: "tag tag-warn" }[state] ?? "tag";
+  tag.className = `tag ${TAGS[state] ?? ""}`;
   row.querySelector(".verdict span").textContent = text;
-  row.querySelector("button").hidden = state !== "interrupted";
+  row.querySelector(".pause").hidden = state !== "sending";
+  row.querySelector(".go-on").hidden = !["paused", "interrupted"].includes(state);
+  row.querySelector(".discard").hidden = !OPEN.includes(state) || state === "checking";
   const bar = row.querySelector("progress");
-  bar.hidden = ["accepted", "refused", "interrupted"].includes(state);
+  bar.hidden = ["accepted", "refused"].includes(state);
   bar.setAttribute("aria-label", `${job.file.name}: ${texts[state]}`);
-  if (state === "waiting") bar.value = 0;
 }
 
-function settle(job, state, text, address) {
-  show(job, state, text);
-  if (address) {
-    const link = job.row.querySelector("a");
-    link.href = address;
-    link.hidden = false;
-  }
-  next();
+function soFar(job, sentBytes) {
+  const facts = { sent: size(sentBytes), size: size(job.file.size) };
+  const [[at, bytes], [now]] = [job.seen[0], job.seen.at(-1)];
+  if (now - at < 1000 || sentBytes === bytes) return filled(texts.progress, facts);
+  const seconds = ((job.file.size - sentBytes) / (sentBytes - bytes)) * ((now - at) / 1000);
+  return filled(texts.progressLeft, { ...facts, left: duration(seconds) });
 }
 
-function send(job) {
-  show(job, "sending");
-  const request = new XMLHttpRequest();
-  const body = new FormData();
-  body.append("file", job.file, job.file.name);
-  request.open("POST", form.action);
-  request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
-  request.setRequestHeader("Accept", "application/json");
-  const bar = job.row.querySelector("progress");
-  request.upload.addEventListener("progress", (event) => {
-    if (event.lengthComputable) bar.value = event.loaded / event.total;
-  });
-  request.upload.addEventListener("load", () => {
-    show(job, "checking");
-    bar.removeAttribute("value");
-  });
-  request.addEventListener("load", () => judge(job, request));
-  request.addEventListener("error", () => reconnect(job));
-  request.send(body);
+function size(bytes) {
+  const units = ["kilobyte", "megabyte", "gigabyte"];
+  const step = Math.min(Math.max(Math.floor(Math.log(bytes + 1) / Math.log(1024)) - 1, 0), 2);
+  const digits = { maximumFractionDigits: 1, minimumFractionDigits: step ? 1 : 0 };
+  const format = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: units[step], ...digits });
+  return format.format(bytes / 1024 ** (step + 1));
 }
 
-function judge(job, request) {
-  const answer = parsed(request.responseText);
-  if (answer && "accepted" in answer) {
-    settle(job, answer.accepted ? "accepted" : "refused", answer.text, answer.run_url);
-    if (answer.accepted) document.body.dispatchEvent(new CustomEvent("smears-changed"));
-    return;
-  }
-  const signedOut = new URL(request.responseURL, location.href).pathname === document.body.dataset.loginUrl;
-  const text = signedOut ? texts.signedOut : request.status === 403 ? texts.forbidden : texts.unclear;
-  settle(job, "interrupted", text);
+function duration(seconds) {
+  const hours = seconds >= 3600;
+  const [unit, amount] = hours ? ["hour", seconds / 3600] : seconds < 60 ? ["second", seconds] : ["minute", seconds / 60];
+  const style = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: hours ? 1 : 0 };
+  return new Intl.NumberFormat(document.documentElement.lang, style).format(amount);
 }
 
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null; // A proxy's or an error page: `judge` words it.
-  }
-}
-
-// The server notices a file that did arrive before the connection dropped, so sending again is safe.
-function reconnect(job) {
-  const pause = RETRY_AFTER_MS[job.tries];
-  if (pause === undefined) {
-    settle(job, "interrupted", texts.lost);
-    return;
-  }
-  job.tries += 1;
-  job.later = true;
-  show(job, "waiting", texts.reconnecting);
-  setTimeout(() => {
-    job.later = false;
-    next();
-  }, pause);
+function filled(text, facts) {
+  return text.replace(/%\((\w+)\)s/g, (_, name) => facts[name]);
 }
 
 function summarise() {
   const count = (...states) => jobs.filter((job) => states.includes(job.state)).length;
-  const facts = {
-    accepted: count("accepted"),
-    refused: count("refused", "interrupted"),
-    open: count("waiting", "sending", "checking"),
-  };
-  summary.textContent = jobs.length ? texts.summary.replace(/%\((\w+)\)s/g, (_, name) => facts[name]) : "";
+  const facts = { accepted: count("accepted"), refused: count("refused"), open: count(...OPEN) };
+  summary.textContent = jobs.length ? filled(texts.summary, facts) : "";
 }
 
+// --- the page ------------------------------------------------------------------------------------
 input.addEventListener("change", () => {
   add([...input.files]);
   input.value = "";
@@ -154,6 +206,14 @@ form.addEventListener("drop", (event) => {
 // A file dropped beside the zone must not replace the page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 
+unfinished.addEventListener("htmx:afterSwap", () => {
+  for (const job of jobs.filter((one) => one.sending.url)) taken(job.sending.url);
+});
+
+window.addEventListener("online", () => {
+  for (const job of jobs.filter((one) => one.state === "interrupted" && one.lost)) goOn(job);
+});
+
 window.addEventListener("beforeunload", (event) => {
-  if (jobs.some((job) => ["waiting", "sending", "checking"].includes(job.state))) event.preventDefault();
+  if (jobs.some((job) => ["waiting", "sending"].includes(job.state))) event.preventDefault();
 });

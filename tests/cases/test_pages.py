@@ -1,5 +1,6 @@
 """The pages in the hands of a visitor, a colleague of each role, and a stranger."""
 
+import io
 import re
 
 import pytest
@@ -7,8 +8,9 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from accounts.models import AuditEvent
-from cases import services
+from cases import parts, resumable, services
 from cases.models import Case, Patient
+from cases.resumable import Chunk
 
 RUO = "For Research Use Only. Not for use in diagnostic procedures."
 ORDER = {"accession": "H26-0900", "priority": "stat", "collected_at": "2026-11-19T07:30", "pixel_um": "0.1"}
@@ -225,6 +227,34 @@ def test_only_who_may_upload_sees_the_upload_zone(client_for, clinician, adminis
     address = reverse("cases:case", args=[case.pk])
     assert b'id="upload"' in client_for(clinician).get(address).content
     assert b'id="upload"' not in client_for(administrator).get(address).content
+
+
+def test_unfinished_files_are_listed_with_what_has_arrived(client_for, clinician, case):
+    upload = resumable.begin(clinician, case, name="<slide>.svs", size_bytes=4096)
+    resumable.receive(clinician, upload, Chunk(0, 1024, io.BytesIO(bytes(1024))))
+    address = reverse("cases:case", args=[case.pk])
+    page = client_for(clinician).get(address).content.decode()
+    assert "&lt;slide&gt;.svs" in page and "25 % of 4.0" in page and "begun by Clara Clinic" in page
+    assert reverse("cases:discard-upload", args=[upload.pk]) in page
+
+
+def test_an_unfinished_file_is_discarded_on_the_page(client_for, clinician, administrator, case):
+    upload = resumable.begin(clinician, case, name="slide.svs", size_bytes=4096)
+    address = reverse("cases:discard-upload", args=[upload.pk])
+    assert client_for(administrator).post(address).status_code == 403
+    assert client_for(clinician).get(address).status_code == 405
+    with parts.locked(upload.pk):
+        busy = client_for(clinician).post(address)
+    assert busy.status_code == 409 and b"by another request" in busy.content and b"slide.svs" in busy.content
+    left = client_for(clinician).post(address)
+    assert left.status_code == 200 and b"slide.svs" not in left.content
+    assert client_for(clinician).post(address).status_code == 404
+
+
+def test_a_reported_case_takes_no_files(client_for, clinician, case):
+    services.set_case_status(case.pk, Case.Status.REPORTED)
+    page = client_for(clinician).get(reverse("cases:case", args=[case.pk])).content.decode()
+    assert "This case has been reported" in page and "upload-files" not in page
 
 
 def test_only_an_administrator_reads_the_trail(client_for, clinician, administrator, case):

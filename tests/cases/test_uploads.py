@@ -133,9 +133,14 @@ def test_too_many_pixels(settings):
     assert refusal(encoded(noise(), "PNG"), "a.png").code == "too_large"
 
 
-def test_a_side_too_long_for_browsers():
-    image = Image.new("L", (65_501, 64), 200)
-    assert refusal(encoded(image, "TIFF"), "a.tif").code == "too_large"
+def test_a_side_longer_than_the_picture_in_the_browser_is_made_smaller():
+    image = noise((6000, 1500))
+    for kind, name in (("PNG", "a.png"), ("TIFF", "a.tif")):
+        file = upload(encoded(image, kind), name)
+        assert (examine(file).width, examine(file).height) == (6000, 1500)
+        shown = Image.open(io.BytesIO(preview(file)))
+        assert shown.size == (4096, 1024)
+        assert abs(np.asarray(shown).mean() - np.asarray(image).mean()) < 1
 
 
 def test_a_decompression_bomb_is_never_decoded(settings, monkeypatch):
