@@ -7,12 +7,6 @@ from inference import names
 from inference.review import MAX_COMMENT
 
 
-class SmearForm(forms.Form):
-    """One smear image."""
-
-    file = forms.FileField(label=_("Smear image"), allow_empty_file=True)
-
-
 class DecisionForm(forms.Form):
     """The class a person gives to a cell, and why."""
 

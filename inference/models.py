@@ -55,6 +55,7 @@ class AnalysisRun(models.Model):
     pixel_um = models.FloatField(null=True)
     pixel_um_source = models.CharField(max_length=20, blank=True)
     quality = models.JSONField(default=dict)
+    coverage = models.JSONField(default=dict)
     notices = models.JSONField(default=list)
     networks = models.JSONField(default=list)
     seconds = models.JSONField(default=dict)
@@ -106,7 +107,10 @@ class Cell(models.Model):
     class Meta:
         ordering = ["run", "number"]
         constraints = [models.UniqueConstraint(fields=["run", "number"], name="one_cell_per_number")]
-        indexes = [models.Index(fields=["needs_review", "run"], name="cell_review_queue")]
+        indexes = [
+            models.Index(fields=["needs_review", "run"], name="cell_review_queue"),
+            models.Index(fields=["run", "label", "kind"], name="cell_counts"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number}"

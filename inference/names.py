@@ -27,6 +27,7 @@ REASON_NAMES: dict[str, Promise] = {
     "abstained": _("the network abstained"),
     "blast": _("called a blast"),
     "out_of_distribution": _("unlike the cells the network was trained on"),
+    "stain": _("stain beyond what the network was trained on"),
     "off_cell": _("the network looked beside the cell"),
     "disagreement": _("two networks disagree"),
 }
@@ -38,8 +39,31 @@ STAGE_NAMES: dict[str, Promise] = {
     "classification": _("Calling white cells"),
     "explanation": _("Explaining unsure calls"),
     "aggregation": _("Counting"),
+    "saving": _("Saving"),
 }
-"""The stages of the pipeline, in its order."""
+"""The stages of the pipeline, in its order, and then the saving of what it found."""
+
+QUALITY_PARTS: dict[str, Promise] = {
+    "focus": _("Focus"),
+    "stain": _("Stain"),
+    "exposure": _("Exposure"),
+    "coverage": _("Covered by cells"),
+    "clumping": _("Cells lie apart"),
+}
+"""The parts of the quality score; of each 1 is best."""
+
+OUTCOMES: dict[str, Promise] = {
+    "usable": _("Usable"),
+    "rescan": _("Low quality: re-scan"),
+    "stain_review": _("Stain beyond normalisation: flagged for review"),
+}
+"""What the quality of an image means for its reader."""
+
+TILE_STATES: dict[str, Promise] = {
+    "analysed": _("analysed"),
+    "background": _("empty glass"),
+    "blurred": _("out of focus"),
+}
 
 SOURCE_NAMES: dict[str, Promise] = {
     "declared": _("as entered with the case"),
@@ -81,6 +105,14 @@ def reason_name(reason: str) -> str:
 
 def stage_name(stage: str) -> str:
     return _name(STAGE_NAMES, stage)
+
+
+def outcome_name(outcome: str) -> str:
+    return _name(OUTCOMES, outcome)
+
+
+def tile_state_name(state: str) -> str:
+    return _name(TILE_STATES, state)
 
 
 def source_name(source: str) -> str:

@@ -1,6 +1,5 @@
 """What the result page and the review page show, gathered from rows."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,52 +10,37 @@ from accounts.types import User
 from inference import names, results, review, selectors
 from inference.models import AnalysisRun
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.findings import Aggregate, Kind
-from inference.results import ClassLine, ReviewedCell
-
-
-@dataclass(frozen=True, slots=True)
-class KindCount:
-    key: str
-    name: str
-    count: int
+from inference.pipeline.findings import Aggregate
+from inference.results import Cells, ClassLine, ReviewedCell
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run as its page shows it."""
+    """The figures of a finished run as pages show them."""
 
     run: AnalysisRun
-    cells: list[ReviewedCell]
+    cells: Cells
     aggregate: Aggregate
     lines: tuple[ClassLine, ...]
-    kinds: list[KindCount]
-    open_count: int
-    corrected_count: int
+
+    @property
+    def open_count(self) -> int:
+        return self.cells.open_count
 
     @property
     def pixel_source(self) -> str:
         return names.source_name(self.run.pixel_um_source)
 
-    @property
-    def label_size(self) -> float:
-        """The height of the class names written into the picture, in its pixels."""
-        return max(self.run.width or 0, self.run.height or 0) / 48
-
 
 def result(run: AnalysisRun) -> Result:
-    cells = selectors.reviewed_cells([run])
-    counted = results.figures(cells)
-    kinds = Counter(cell.row.kind for cell in cells)
-    return Result(
-        run=run,
-        cells=cells,
-        aggregate=counted,
-        lines=results.lines(counted, selectors.reference_ranges(run.lab)),
-        kinds=[KindCount(kind.value, names.kind_name(kind), kinds[kind]) for kind in Kind],
-        open_count=sum(cell.is_open for cell in cells),
-        corrected_count=sum(cell.is_corrected for cell in cells),
-    )
+    cells = selectors.cells_of([run])
+    counted = cells.figures()
+    return Result(run, cells, counted, results.lines(counted, selectors.reference_ranges(run.lab)))
+
+
+def number(text: str) -> int | None:
+    """The number of a cell as an address gives it; None where it gives none."""
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def probabilities(cell: ReviewedCell) -> list[tuple[str, float]]:
@@ -73,16 +57,22 @@ class Choice:
     key: str
 
 
+STRIP = 48
+"""So many cells lie beside the one in hand."""
+
 CHOICES = [(label, names.CLASS_KEYS[label]) for label in WBC_CLASSES]
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A slide on the pathologist's desk: the cell in hand, the others, and what stands in the way."""
+    """A slide on the pathologist's desk: the cell in hand, its neighbours in the order of review with the
+    place of the first of them, how many there are in all, and what stands in the way."""
 
     result: Result
     cell: ReviewedCell | None
-    reviewable: list[ReviewedCell]
+    strip: list[ReviewedCell]
+    strip_from: int
+    reviewable: int
     before: ReviewedCell | None
     after: ReviewedCell | None
     blocked: str
@@ -93,6 +83,10 @@ class Desk:
     @property
     def run(self) -> AnalysisRun:
         return self.result.run
+
+    @property
+    def strip_to(self) -> int:
+        return self.strip_from + len(self.strip) - 1
 
     @property
     def choices(self) -> list[Choice]:
@@ -106,14 +100,17 @@ class Desk:
 def desk(user: User, run: AnalysisRun, number: int | None = None) -> Desk:
     """The slide with the asked cell in hand or, without a number, the first one that is open."""
     shown = result(run)
-    order = sorted((cell for cell in shown.cells if cell.row.label), key=_review_order)
+    order = sorted(shown.cells.called, key=_review_order)
     place = _place(order, number)
+    first = max(0, min(place - STRIP // 2, len(order) - STRIP))
     blocked = review.blocked(user, run)
     waiting = review.sign_off_blocked(shown.open_count) if shown.open_count else ""
     return Desk(
         result=shown,
         cell=order[place] if order else None,
-        reviewable=order,
+        strip=order[first : first + STRIP],
+        strip_from=first + 1,
+        reviewable=len(order),
         before=order[place - 1] if place > 0 else None,
         after=order[place + 1] if place + 1 < len(order) else None,
         blocked=blocked,

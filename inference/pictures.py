@@ -24,12 +24,14 @@ INFERNO = np.array(
 """Nine equal steps of the perceptually uniform colour map "inferno" (Smith and van der Walt, CC0)."""
 
 MAX_ALPHA = 215
+PNG_LEVEL = 2
+"""Three times as fast as the usual 6, for files an eighth larger."""
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
     """Encode a uint8 (height, width, 3 or 4) RGB or RGBA image."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG", compress_level=PNG_LEVEL)
     return buffer.getvalue()
 
 

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any
 from uuid import UUID
+
+from django.db.models.fields.files import FieldFile
 
 from inference import names, records
 from inference.models import AnalysisRun, Cell, CellReview
@@ -44,12 +47,18 @@ class AbnormalCell:
     confidence: float
     reviewed_by: str | None
     comment: str
-    crop_png: bytes
+    crop: FieldFile
+
+    @property
+    def crop_png(self) -> bytes:
+        """Its picture, fetched when asked for: of very many abnormal cells a report shows a few."""
+        return _bytes(self.crop) if self.crop else b""
 
 
 @dataclass(frozen=True, slots=True)
 class SmearResult:
-    """Everything a report says about one analysed smear; `payload` is the JSON for other systems."""
+    """Everything a report says about one analysed smear; `payload` is the JSON for other systems, which lists
+    the classified cells and only counts the others."""
 
     smear_id: UUID
     original_name: str
@@ -65,7 +74,7 @@ class SmearResult:
     signed_off_at: datetime | None
     aggregate: numbers.Aggregate
     lines: tuple[ClassLine, ...]
-    quality: dict[str, Any]
+    quality: numbers.Quality
     notices: tuple[numbers.Notice, ...]
     networks: tuple[numbers.NetworkUsed, ...]
     cells_reviewed: int
@@ -100,9 +109,39 @@ class ReviewedCell:
         return records.cell(self.row, self.review.label if self.review else None)
 
 
-def figures(cells: Iterable[ReviewedCell]) -> numbers.Aggregate:
-    """The figures of all cells as they count now."""
-    return aggregate([cell.finding() for cell in cells])
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of some runs: those the machine classified one by one, in the order of their numbers; of the
+    others, which may be very many, how many there are of each kind."""
+
+    called: Sequence[ReviewedCell]
+    uncalled: Mapping[numbers.Kind, int]
+
+    @property
+    def open_count(self) -> int:
+        return sum(cell.is_open for cell in self.called)
+
+    @property
+    def reviewed_count(self) -> int:
+        return sum(cell.review is not None for cell in self.called)
+
+    @property
+    def corrected_count(self) -> int:
+        return sum(cell.is_corrected for cell in self.called)
+
+    def count(self, kind: numbers.Kind) -> int:
+        """How many cells of a kind segmentation found."""
+        return sum(cell.row.kind == kind for cell in self.called) + self.uncalled.get(kind, 0)
+
+    def figures(self) -> numbers.Aggregate:
+        """The figures of all cells as they count now."""
+        others = chain.from_iterable(repeat(_uncalled(kind), n) for kind, n in self.uncalled.items())
+        return aggregate([*(cell.finding() for cell in self.called), *others])
+
+
+def _uncalled(kind: numbers.Kind) -> numbers.Cell:
+    """Stands for any cell of a kind that was not classified: in the figures they are all alike."""
+    return numbers.Cell(0, numbers.Instance(kind, (0, 0, 0, 0), (), (0.0, 0.0), 0, 0.0))
 
 
 def lines(of: numbers.Aggregate, ranges: Mapping[str, Range]) -> tuple[ClassLine, ...]:
@@ -122,12 +161,16 @@ def _line(key: str, share: numbers.Share, reference: Range | None, many: bool) -
     return ClassLine(key, name, share.count, share.percent, share.low, share.high, reference, outside)
 
 
-def payload(run: AnalysisRun, cells: Sequence[ReviewedCell]) -> dict[str, Any]:
-    """The JSON payload: figures with people's corrections, each cell with the machine's call beside them."""
-    machine = tuple(records.cell(cell.row) for cell in cells)
-    found = records.findings(run, machine, figures(cells))
+def payload(run: AnalysisRun, cells: Cells, others: Iterable[numbers.Cell] = ()) -> dict[str, Any]:
+    """The JSON payload: figures with people's corrections, each cell with the machine's call beside them.
+
+    `others` are the cells that were not classified, where they are to be listed too; the figures count them
+    in any case.
+    """
+    machine = (*(records.cell(cell.row) for cell in cells.called), *others)
+    found = records.findings(run, machine, cells.figures())
     written = numbers.payload(found, str(run.smear_id), run.finished_at or run.queued_at)
-    reviewed = {cell.row.number: cell.review for cell in cells if cell.review}
+    reviewed = {cell.row.number: cell.review for cell in cells.called if cell.review}
     for detection in written["cell_detections"]:
         if review := reviewed.get(detection["cell_id"]):
             detection["reviewed_classification"] = review.label
@@ -147,19 +190,19 @@ def _abnormal(cell: ReviewedCell) -> AbnormalCell:
         confidence=row.confidence or 0.0,
         reviewed_by=str(review.reviewer) if review else None,
         comment=review.comment if review else "",
-        crop_png=_bytes(row.crop) if row.crop else b"",
+        crop=row.crop,
     )
 
 
-def _bytes(file: Any) -> bytes:
+def _bytes(file: FieldFile) -> bytes:
     with file.open() as opened:
         data: bytes = opened.read()
     return data
 
 
-def smear_result(run: AnalysisRun, cells: Sequence[ReviewedCell], ranges: Mapping[str, Range]) -> SmearResult:
+def smear_result(run: AnalysisRun, cells: Cells, ranges: Mapping[str, Range]) -> SmearResult:
     """Gather the facts of one finished run."""
-    counted, smear = figures(cells), run.smear
+    counted, smear = cells.figures(), run.smear
     return SmearResult(
         smear_id=smear.pk,
         original_name=smear.original_name,
@@ -175,13 +218,13 @@ def smear_result(run: AnalysisRun, cells: Sequence[ReviewedCell], ranges: Mappin
         signed_off_at=run.signed_off_at,
         aggregate=counted,
         lines=lines(counted, ranges),
-        quality=run.quality,
+        quality=records.quality(run),
         notices=records.notices(run),
         networks=records.networks(run),
-        cells_reviewed=sum(cell.review is not None for cell in cells),
-        cells_open=sum(cell.is_open for cell in cells),
-        cells_corrected=sum(cell.is_corrected for cell in cells),
-        abnormal=tuple(_abnormal(cell) for cell in cells if cell.label in ABNORMAL),
+        cells_reviewed=cells.reviewed_count,
+        cells_open=cells.open_count,
+        cells_corrected=cells.corrected_count,
+        abnormal=tuple(_abnormal(cell) for cell in cells.called if cell.label in ABNORMAL),
         annotated_png=_bytes(run.overlay) if run.overlay else b"",
         payload=payload(run, cells),
     )

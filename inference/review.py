@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import formats, timezone
@@ -171,8 +172,8 @@ def sign_off(actor: User, run: AnalysisRun) -> None:
 
 def sign_off_blocked(still_open: int) -> str:
     """Why a slide with open cells cannot be signed off."""
-    return ngettext("%(n)d cell still needs review.", "%(n)d cells still need review.", still_open) % {
-        "n": still_open
+    return ngettext("%(n)s cell still needs review.", "%(n)s cells still need review.", still_open) % {
+        "n": intcomma(still_open)
     }
 
 

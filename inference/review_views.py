@@ -14,12 +14,15 @@ from inference import names, pages, review, selectors
 from inference.forms import DecisionForm
 from inference.models import AnalysisRun
 
+GALLERY = 24
+"""So many open cells of a slide the queue shows."""
+
 
 @verb_required(Verb.REVIEW_VIEW)
 @require_GET
 def queue(request: PersonRequest) -> HttpResponse:
-    slides = selectors.waiting_slides(request.user)
-    open_count = sum(len(slide.cells) for slide in slides)
+    slides = selectors.waiting_slides(request.user, first=GALLERY)
+    open_count = sum(slide.open_count for slide in slides)
     context = {"slides": slides, "open_count": open_count, "nav_section": "review"}
     return render(request, "inference/queue.html", context)
 
@@ -30,12 +33,7 @@ def slide(request: PersonRequest, run_id: UUID) -> HttpResponse:
     run = selectors.run_for(request.user, run_id)
     if run.status != AnalysisRun.Status.DONE:
         return redirect("inference:run", run_id)
-    return _desk(request, run, _number(request))
-
-
-def _number(request: PersonRequest) -> int | None:
-    text = request.GET.get("cell", "")
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+    return _desk(request, run, pages.number(request.GET.get("cell", "")))
 
 
 def _desk(

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 from celery import current_app
 from django.conf import settings
-from django.core.files.base import ContentFile
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.base import ContentFile, File
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
@@ -21,6 +21,7 @@ from accounts.types import User
 from cases import services as cases
 from inference import pictures, records
 from inference.models import AnalysisRun, Cell
+from inference.pipeline.findings import Cell as FoundCell
 from inference.pipeline.findings import Findings, Image
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,11 @@ Status = AnalysisRun.Status
 
 RESEND_AFTER_SECONDS = 60
 ANALYSE_TASK = "inference.tasks.analyse_smear"
+
+SAVING = "saving"
+ANALYSED = 0.95
+"""The share of a run's progress when its analysis ends; what is left is saving."""
+CELLS_AT_ONCE = 200
 
 
 class RunLost(Exception):
@@ -44,7 +50,7 @@ class RunConflict(Exception):
         self.text = text
 
 
-def submit(actor: User, case: Any, file: UploadedFile) -> AnalysisRun:
+def submit(actor: User, case: Any, file: File) -> AnalysisRun:
     """Store a smear and queue its analysis; the task is sent once this has been committed.
 
     Raises UploadRefused when the file is not accepted.
@@ -114,24 +120,52 @@ def note_stage(run_id: UUID | str, token: UUID, stage: str, progress: float) -> 
 
 
 def save(run_id: UUID | str, token: UUID, findings: Findings, overlay: Image | None = None) -> None:
-    """running → done with everything that was found. Raises RunLost when the hold is over.
+    """running → done with everything that was found, or nothing. Raises RunLost when the hold is over.
 
-    `overlay` is the whole image with the cells drawn in, uint8 RGB. Pictures are written before the
-    transaction, so that no lock is held over slow storage, and removed again when it fails.
+    `overlay` is the picture of the image with the cells drawn in, uint8 RGB. Cells are written in batches,
+    each in a transaction of its own and its pictures before that, so that no lock is held for long. Nobody
+    reads them until the run is done; when it does not come to that, all of them are removed again.
     """
     run = held(run_id, token)
-    rows = _with_pictures(run, findings, overlay)
+    written: list[str] = []
+    _remove_cells(run, token)
     try:
-        with transaction.atomic():
-            cases.lock_case(run.smear.case_id)
-            _update_held(run_id, token, **_done_columns(run, findings))
-            Cell.objects.bulk_create(rows, batch_size=500)
-            run.status = Status.DONE
-            audit.record(None, "run.done", run, cells=len(rows), attempts=run.attempts)
-            settle_case(run.smear.case_id)
+        for start in range(0, len(findings.cells), CELLS_AT_ONCE):
+            rows = [_row(run, cell, written) for cell in findings.cells[start : start + CELLS_AT_ONCE]]
+            with transaction.atomic():
+                progress = ANALYSED + (1 - ANALYSED) * start / len(findings.cells)
+                note_stage(run.pk, token, SAVING, progress)
+                Cell.objects.bulk_create(rows)
+        if overlay is not None:
+            _keep(run.overlay, pictures.png(overlay), written)
+        _finish(run, token, findings)
     except BaseException:
-        _remove_pictures(run, rows)
+        for name in written:
+            run.overlay.storage.delete(name)
+        _remove_cells(run, token)
         raise
+
+
+def _row(run: AnalysisRun, cell: FoundCell, written: list[str]) -> Cell:
+    """The row of a cell, not saved, its pictures in storage; `written` gets the name of each at once."""
+    row = records.cell_row(run, cell)
+    for column, data in records.cell_pictures(cell):
+        _keep(getattr(row, column), data, written)
+    return row
+
+
+def _keep(file: FieldFile, data: bytes, written: list[str]) -> None:
+    file.save("picture.png", ContentFile(data), save=False)
+    written.append(str(file.name))
+
+
+def _finish(run: AnalysisRun, token: UUID, findings: Findings) -> None:
+    with transaction.atomic():
+        cases.lock_case(run.smear.case_id)
+        _update_held(run.pk, token, **_done_columns(run, findings))
+        run.status = Status.DONE
+        audit.record(None, "run.done", run, cells=len(findings.cells), attempts=run.attempts)
+        settle_case(run.smear.case_id)
 
 
 def _done_columns(run: AnalysisRun, findings: Findings) -> dict[str, object]:
@@ -144,24 +178,12 @@ def _done_columns(run: AnalysisRun, findings: Findings) -> dict[str, object]:
     }
 
 
-def _with_pictures(run: AnalysisRun, findings: Findings, overlay: Image | None) -> list[Cell]:
-    """The rows of all cells, their pictures and the run's overlay written to storage."""
-    rows = [records.cell_row(run, cell) for cell in findings.cells]
-    try:
-        for row, cell in zip(rows, findings.cells, strict=True):
-            records.write_pictures(row, cell)
-        if overlay is not None:
-            run.overlay.save("overlay.png", ContentFile(pictures.png(overlay)), save=False)
-    except BaseException:
-        _remove_pictures(run, rows)
-        raise
-    return rows
-
-
-def _remove_pictures(run: AnalysisRun, rows: list[Cell]) -> None:
-    for file in (run.overlay, *(row.crop for row in rows), *(row.heatmap for row in rows)):
-        if file.name:
-            file.storage.delete(file.name)
+def _remove_cells(run: AnalysisRun, token: UUID) -> None:
+    """Remove what a save that was cut off left of a run. Raises RunLost when the hold is over."""
+    while some := list(run.cells.values_list("pk", flat=True)[:CELLS_AT_ONCE]):
+        with transaction.atomic():
+            beat(run.pk, token)
+            Cell.objects.filter(pk__in=some).delete()
 
 
 def fail(run_id: UUID | str, token: UUID, code: str, message: str) -> None:

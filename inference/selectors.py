@@ -1,19 +1,31 @@
 """Reading runs, cells and reviews; a person sees those of their own laboratory only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Case, Count, Exists, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.functions import Coalesce, RowNumber
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from accounts.types import Lab, User
-from inference import results
+from inference import records, results
 from inference.models import AnalysisRun, Cell, CellReview
-from inference.pipeline.findings import Aggregate
-from inference.results import AbnormalCell, ClassLine, Range, ReviewedCell, SmearResult
+from inference.pipeline.findings import Aggregate, Kind
+from inference.pipeline.findings import Cell as FoundCell
+from inference.results import AbnormalCell, Cells, ClassLine, Range, ReviewedCell, SmearResult
 
 __all__ = ["AbnormalCell", "ClassLine", "ReviewedCell", "SmearResult"]
 
@@ -37,7 +49,8 @@ def case_runs(user: User, case_id: UUID) -> QuerySet[AnalysisRun]:
     """The newest run of each smear of a case, newest smear first, with counts of its cells."""
     return (
         _newest(runs_for(user).filter(smear__case_id=case_id))
-        .annotate(open_count=Count("cells", filter=_OPEN))
+        .annotate(open_count=Coalesce(Subquery(_OPEN_COUNT), 0))
+        .defer("coverage")
         .order_by("-smear__uploaded_at")
     )
 
@@ -54,9 +67,16 @@ def _newest(runs: QuerySet[AnalysisRun]) -> QuerySet[AnalysisRun]:
 
 
 # --- cells ----------------------------------------------------------------------------------------
+_LONG = ("polygon", "probabilities")
+"""Columns as long as all others together, which only the panel of a single cell shows."""
+
 _STANDING = CellReview.objects.filter(cell=OuterRef("pk"), undone_at=None)
-_OPEN = Q(cells__needs_review=True) & ~Q(
-    Exists(CellReview.objects.filter(cell=OuterRef("cells__pk"), undone_at=None))
+_OPEN_COUNT = (
+    Cell.objects.filter(~Exists(_STANDING), run=OuterRef("pk"), needs_review=True)
+    .order_by()
+    .values("run")
+    .annotate(count=Count("pk"))
+    .values("count")
 )
 
 
@@ -74,12 +94,34 @@ def open_cells(run: AnalysisRun) -> QuerySet[Cell]:
     return run.cells.filter(~Exists(_STANDING), needs_review=True)
 
 
-def reviewed_cells(runs: Iterable[AnalysisRun]) -> list[ReviewedCell]:
-    """All cells of some runs, each with the review that stands."""
-    standing = CellReview.objects.filter(undone_at=None).select_related("reviewer")
-    rows = Cell.objects.filter(run__in=list(runs)).order_by("run", "number")
-    rows = rows.prefetch_related(Prefetch("reviews", standing, to_attr="standing"))
-    return [ReviewedCell(row, row.standing[0] if row.standing else None) for row in rows]
+def cells_of(runs: Iterable[AnalysisRun]) -> Cells:
+    """The classified cells of some runs, each with the review that stands, and counts of the others."""
+    which = list(runs)
+    reviews = CellReview.objects.filter(cell__run__in=which, undone_at=None).select_related("reviewer")
+    standing = {review.cell_id: review for review in reviews}
+    rows = Cell.objects.filter(run__in=which)
+    called = rows.exclude(label="").defer(*_LONG).order_by("run_id", "number")
+    kinds = rows.filter(label="").order_by().values_list("kind").annotate(Count("pk"))
+    return Cells(
+        [ReviewedCell(row, standing.get(row.pk)) for row in called],
+        {Kind(kind): count for kind, count in kinds},
+    )
+
+
+def uncalled_cells(run: AnalysisRun) -> QuerySet[Cell]:
+    """The cells of a run that were counted and not classified."""
+    return run.cells.filter(label="").defer(*_LONG).order_by("number")
+
+
+def _uncalled(run: AnalysisRun) -> Iterator[FoundCell]:
+    rows = uncalled_cells(run).values_list(*records.UNCALLED_COLUMNS)
+    return map(records.uncalled_cell, rows.iterator())
+
+
+def numbered_cell(run: AnalysisRun, number: int) -> ReviewedCell | None:
+    """A cell of a run by its number, if there is one."""
+    cell = run.cells.filter(number=number).first()
+    return reviewed_cell(cell) if cell else None
 
 
 def reviewed_cell(cell: Cell) -> ReviewedCell:
@@ -104,7 +146,8 @@ def queue(user: User) -> QuerySet[Cell]:
             run__signed_off_at=None,
         )
         .select_related("run__smear__case", "run__review_claimed_by")
-        .order_by(STAT_FIRST, "run__finished_at", "run", "number")
+        .defer(*_LONG, "run__coverage")
+        .order_by(STAT_FIRST, "run__finished_at", "run_id", "number")
     )
 
 
@@ -115,10 +158,16 @@ def queue_count(user: User) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WaitingSlide:
-    """A finished slide that is not signed off, and its open cells."""
+    """A finished slide that is not signed off, how many of its cells are open, and the first of them."""
 
     run: AnalysisRun
+    open_count: int
     cells: list[Cell]
+
+    @property
+    def unseen(self) -> int:
+        """How many open cells there are beyond the first ones."""
+        return self.open_count - len(self.cells)
 
     @property
     def held_until(self) -> datetime | None:
@@ -127,15 +176,17 @@ class WaitingSlide:
         return until if until and until > timezone.now() else None
 
 
-def waiting_slides(user: User) -> list[WaitingSlide]:
-    """Every slide that waits for sign-off, STAT first, then the oldest, with its open cells."""
-    open_by_run: dict[UUID, list[Cell]] = {}
-    for cell in queue(user):
-        open_by_run.setdefault(cell.run_id, []).append(cell)
+def waiting_slides(user: User, first: int) -> list[WaitingSlide]:
+    """Every slide that waits for sign-off, STAT first, then the oldest, with its `first` open cells."""
+    place = Window(RowNumber(), partition_by="run_id", order_by="number")
+    shown: dict[UUID, list[Cell]] = {}
+    for cell in queue(user).annotate(place=place).filter(place__lte=first):
+        shown.setdefault(cell.run_id, []).append(cell)
+    counts = dict(queue(user).order_by().values_list("run_id").annotate(Count("pk")))
     stat_first = Case(When(smear__case__priority="stat", then=Value(0)), default=Value(1))
-    waiting = runs_for(user).filter(status=AnalysisRun.Status.DONE, signed_off_at=None)
+    waiting = runs_for(user).filter(status=AnalysisRun.Status.DONE, signed_off_at=None).defer("coverage")
     ordered = waiting.order_by(stat_first, "finished_at")
-    return [WaitingSlide(run, open_by_run.get(run.pk, [])) for run in ordered]
+    return [WaitingSlide(run, counts.get(run.pk, 0), shown.get(run.pk, [])) for run in ordered]
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -147,19 +198,19 @@ def reference_ranges(lab: Lab) -> dict[str, Range]:
 
 def result_payload(run: AnalysisRun) -> dict[str, object]:
     """The JSON payload of a finished run, with people's corrections."""
-    return results.payload(run, reviewed_cells([run]))
+    return results.payload(run, cells_of([run]), _uncalled(run))
 
 
 def smear_results(case_id: UUID) -> list[SmearResult]:
     """What a report says about each analysed smear of a case, in the order of upload."""
     runs = current_runs(case_id).select_related("smear", "signed_off_by", "lab")
-    return [results.smear_result(run, reviewed_cells([run]), reference_ranges(run.lab)) for run in runs]
+    return [results.smear_result(run, cells_of([run]), reference_ranges(run.lab)) for run in runs]
 
 
 def case_aggregate(case_id: UUID) -> tuple[Aggregate, tuple[ClassLine, ...]]:
     """The figures of all analysed smears of a case taken together."""
     runs = list(current_runs(case_id).select_related("lab"))
-    pooled = results.figures(reviewed_cells(runs))
+    pooled = cells_of(runs).figures()
     return pooled, results.lines(pooled, reference_ranges(runs[0].lab) if runs else {})
 
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 from celery import shared_task
 from celery.signals import worker_process_init
 from django.conf import settings
@@ -27,6 +28,7 @@ from inference.models import AnalysisRun
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
+FETCHED_AT_ONCE = 4 * 1024 * 1024
 INTERNAL_ERROR = gettext_noop(
     "The analysis stopped at a fault of the program, which has been logged. Repeat it; if it stops again,"
     " tell the administrator of the laboratory."
@@ -80,21 +82,32 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
     from inference.pipeline.config import Config
     from inference.pipeline.overlay import overlay
 
-    with local_copy(run.smear.original, run.smear.suffix) as path:
+    with local_path(run.smear.original, run.smear.suffix) as path:
         findings = analyse(path, Config(pixel_um=run.smear.case.pixel_um), _progress(run, token))
     with run.smear.preview.open() as preview:
-        drawn = overlay(pictures.pixels(preview), findings.cells)
+        picture = pictures.pixels(preview)
+    drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
     runs.save(run.pk, token, findings, drawn)
 
 
 @contextmanager
-def local_copy(file: FieldFile, suffix: str) -> Iterator[Path]:
-    """A stored file as a path, whatever storage it lies in."""
-    with NamedTemporaryFile(suffix=suffix) as copy:
-        with file.open() as source:
-            shutil.copyfileobj(source, copy)
-        copy.flush()
-        yield Path(copy.name)
+def local_path(file: FieldFile, suffix: str) -> Iterator[Path]:
+    """A stored file as a path, alone in a folder: readers of slides in several files look around there.
+
+    A file that lies on this machine is linked, not copied; any other is fetched.
+    """
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / f"smear{suffix}"
+        try:
+            place.symlink_to(Path(file.path).resolve(strict=True))
+        except NotImplementedError:
+            _fetch(file, place)
+        yield place
+
+
+def _fetch(file: FieldFile, place: Path) -> None:
+    with file.open() as source, place.open("wb") as copy:
+        shutil.copyfileobj(source, copy, FETCHED_AT_ONCE)
 
 
 def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
@@ -105,7 +118,7 @@ def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
         nonlocal noted_stage, noted_at
         if stage == noted_stage and time.monotonic() - noted_at < PROGRESS_SECONDS:
             return
-        runs.note_stage(run.pk, token, stage, progress)
+        runs.note_stage(run.pk, token, stage, progress * runs.ANALYSED)
         noted_stage, noted_at = stage, time.monotonic()
 
     return note
@@ -166,7 +179,7 @@ def _predict(image: bytes, suffix: str) -> dict[str, Any]:
         file.write(image)
         file.flush()
         said = predict(Path(file.name), Config())
-    heated = pictures.heated_png(said.crop, said.explanation.heatmap)
+    heated = pictures.heated_png(said.crop, np.asarray(said.explanation.heatmap))
     return {
         "class": said.call.label,
         "confidence": float(said.call.confidence),

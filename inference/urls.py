@@ -6,7 +6,6 @@ from inference import api, review_views, views
 
 app_name = "inference"
 urlpatterns = [
-    path("cases/<uuid:case_id>/smears/", views.upload, name="upload"),
     path("cases/<uuid:case_id>/runs/", views.case_runs, name="case-runs"),
     path("runs/<uuid:run_id>/", views.run_page, name="run"),
     path("runs/<uuid:run_id>/status/", views.run_status, name="run-status"),

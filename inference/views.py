@@ -3,41 +3,17 @@
 from uuid import UUID
 
 from django.db.models.fields.files import FieldFile
-from django.http import FileResponse, Http404, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import PersonRequest, Verb, verb_required
 from cases.selectors import cases_for
-from cases.uploads import UploadRefused
 from inference import pages, runs, selectors
-from inference.forms import SmearForm
+from inference.field import field
 from inference.models import AnalysisRun
 
 Status = AnalysisRun.Status
-
-
-def _verdict(accepted: bool, text: str, status: int, **more: str) -> JsonResponse:
-    return JsonResponse({"accepted": accepted, "text": text, **more}, status=status)
-
-
-@verb_required(Verb.SMEAR_UPLOAD)
-@require_POST
-def upload(request: PersonRequest, case_id: UUID) -> JsonResponse:
-    """One file: 201 accepted, 409 already there, 422 refused with the reason."""
-    case = get_object_or_404(cases_for(request.user), pk=case_id)
-    form = SmearForm(request.POST, request.FILES)
-    if not form.is_valid():
-        return _verdict(False, _("No file arrived. Choose an image file."), 422, code="no_file")
-    try:
-        run = runs.submit(request.user, case, form.cleaned_data["file"])
-    except UploadRefused as refusal:
-        status = 409 if refusal.code == "duplicate" else 422
-        return _verdict(False, refusal.text, status, code=refusal.code)
-    text = _("Accepted; the analysis is queued.")
-    return _verdict(True, text, 201, run_url=reverse("inference:run", args=[run.pk]))
 
 
 @verb_required(Verb.RUN_VIEW)
@@ -64,15 +40,16 @@ def run_page(request: PersonRequest, run_id: UUID) -> HttpResponse:
     run = selectors.run_for(request.user, run_id)
     if run.status != Status.DONE:
         return render(request, "inference/run.html", {"run": run, "case": run.smear.case})
-    shown = pages.result(run)
-    context = {"run": run, "case": run.smear.case, "result": shown, **_cell_context(_asked(request, shown))}
+    shown, asked = pages.result(run), pages.number(request.GET.get("cell", ""))
+    cell = None if asked is None else selectors.numbered_cell(run, asked)
+    context = {
+        "run": run,
+        "case": run.smear.case,
+        "result": shown,
+        "field": field(run, shown.cells, cell),
+        **_cell_context(cell),
+    }
     return render(request, "inference/result.html", context)
-
-
-def _asked(request: PersonRequest, shown: pages.Result) -> pages.ReviewedCell | None:
-    """The cell that `?cell=` asks for, if it is one of this run's."""
-    number = request.GET.get("cell", "")
-    return next((cell for cell in shown.cells if str(cell.row.number) == number), None)
 
 
 def _cell_context(cell: pages.ReviewedCell | None) -> dict[str, object]:

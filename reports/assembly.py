@@ -15,7 +15,8 @@ from PIL import Image
 from accounts.context import version as software_version
 from cases.selectors import CaseFacts, case_facts
 from inference import selectors as inference
-from inference.names import source_name
+from inference.names import QUALITY_PARTS, outcome_name, source_name
+from inference.pipeline.findings import Notice, Outcome
 from inference.selectors import SmearResult
 
 from . import content as parts
@@ -143,12 +144,20 @@ def _image(result: SmearResult) -> parts.SmearImage:
         platelet_count=result.aggregate.platelet_count,
         cells_reviewed=result.cells_reviewed,
         cells_corrected=result.cells_corrected,
-        quality={name: float(value) for name, value in result.quality.items() if name != "notices"},
-        notices=result.notices,
+        quality={part: float(getattr(result.quality, part)) for part in ("score", *QUALITY_PARTS)},
+        notices=_notices(result),
         networks=result.networks,
         annotated=picture(result.annotated_png, FIELD_SIDE_PX),
         payload=result.payload,
     )
+
+
+def _notices(result: SmearResult) -> tuple[Notice, ...]:
+    """What was noticed about an image; what its quality means comes first, unless it is simply usable."""
+    outcome = result.quality.outcome
+    if outcome is Outcome.USABLE:
+        return result.notices
+    return (Notice(outcome.value, f"{outcome_name(outcome)}."), *result.notices)
 
 
 def _choose(cells: list[tuple[int, Any]]) -> list[tuple[int, Any]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from inference.pipeline.findings import Aggregate, NetworkUsed, Notice
+from inference.pipeline.findings import Aggregate, NetworkUsed, Notice, Outcome
 
 SCHEMA_VERSION = 1
+OUTCOMES = {outcome.value for outcome in Outcome}
 RUO = "For Research Use Only. Not for use in diagnostic procedures."
 
 
@@ -122,6 +123,11 @@ class SmearImage:
     annotated: str
     payload: dict[str, Any]
 
+    @property
+    def outcome(self) -> Notice | None:
+        """What the quality of the image means for its reader, unless it is simply usable."""
+        return next((notice for notice in self.notices if notice.code in OUTCOMES), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -183,12 +189,18 @@ class ReportContent:
         """Every network that had a say in any image, once."""
         return tuple(dict.fromkeys(network for image in self.images for network in image.networks))
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Which images are to be read with care, and why."""
+        numbered = enumerate(self.images, 1)
+        return tuple(f"Image {n} ({i.name}): {i.outcome.text}" for n, i in numbered if i.outcome)
+
     def words(self, superseded: Superseded | None = None) -> tuple[str, ...]:
         """Everything the report says in sentences: what became of it, why it was amended, its message."""
         fate = superseded and f"Superseded by version {superseded.version}."
         amended = self.amends and f"Amends version {self.amends.version}: {self.amends.reason}"
         flags = (flag.text for flag in self.aggregate.flags)
-        words = (fate, amended, self.summary, *flags, self.comment, RUO)
+        words = (fate, amended, self.summary, *self.cautions, *flags, self.comment, RUO)
         return tuple(sentence for sentence in words if sentence)
 
     @property

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from inference import names
+from inference import names, records
+from inference.field import Field, Layer
 from inference.models import AnalysisRun, Cell
-from inference.results import ClassLine
+from inference.pipeline.findings import Severity
+from inference.results import ClassLine, ReviewedCell
 
 register = template.Library()
 register.filter("class_name", names.class_name)
@@ -15,6 +19,7 @@ register.filter("kind_name", names.kind_name)
 register.filter("reason_name", names.reason_name)
 register.filter("stage_name", names.stage_name)
 register.filter("source_name", names.source_name)
+register.filter("outcome_name", names.outcome_name)
 
 
 @register.filter
@@ -105,11 +110,50 @@ def reference_width(line: ClassLine) -> str:
 
 @register.filter
 def quality_parts(run: AnalysisRun) -> list[tuple[str, float]]:
-    """The parts of the quality score by name, 0–1."""
-    quality = run.quality
-    return [
-        (_("Focus"), quality["focus"]),
-        (_("Stain"), quality["stain"]),
-        (_("Exposure"), quality["exposure"]),
-        (_("Covered by cells"), quality["coverage"]),
-    ]
+    """The parts of the quality score by name, 0–1; an older analysis lacks some."""
+    parts = names.QUALITY_PARTS.items()
+    return [(str(name), run.quality[key]) for key, name in parts if key in run.quality]
+
+
+@register.filter
+def outcome(run: AnalysisRun) -> str:
+    """What the quality of a finished run's image means for its reader, as a key."""
+    return records.quality(run).outcome.value
+
+
+@register.filter
+def warnings(run: AnalysisRun) -> list[str]:
+    """What was found wrong with the image, and what would be right."""
+    return [notice.text for notice in records.quality(run).notices if notice.severity is not Severity.INFO]
+
+
+@register.simple_tag
+def cell_marks(field: Field, layer: Layer) -> SafeString:
+    """The cells of a layer as SVG; written here because a template takes ten times as long for thousands."""
+    chosen = field.cell.row.number if field.cell else None
+    return mark_safe("".join(_mark(cell, field, cell.row.number == chosen) for cell in layer.cells))
+
+
+def _mark(cell: ReviewedCell, field: Field, chosen: bool) -> str:
+    row = cell.row
+    css = " ".join(["cell", *["open"] * cell.is_open, *["selected"] * chosen])
+    box = f'<rect class="box" x="{row.x0}" y="{row.y0}" width="{width(row)}" height="{height(row)}"/>'
+    if not row.label:
+        return f'<g class="{css}" data-cell="{row.number}">{box}</g>'
+    return format_html(
+        '<a href="?cell={n}" data-cell="{n}" class="{css}" aria-label="{words}">{box}'
+        '<text class="cell-name" x="{x}" y="{y}" font-size="{size}" dy="-0.25em">{name}</text></a>',
+        n=row.number,
+        css=css,
+        words=_words(cell),
+        box=mark_safe(box),
+        x=row.x0,
+        y=row.y0,
+        size=f"{field.label_size:.1f}",
+        name=names.class_name(cell.label) + " ?" * cell.is_open,
+    )
+
+
+def _words(cell: ReviewedCell) -> str:
+    said = f"{names.class_name(cell.label)}, {percent(cell.row.confidence)}"
+    return f"{said}, {_('needs review')}" if cell.is_open else said

@@ -1,57 +1,54 @@
 """Time every stage on one image, each beside its plain reference in the same run."""
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inference.pipeline import cells, explanation, quality, segmentation, stain
+from inference.pipeline import cells, explanation, segmentation
 from inference.pipeline.aggregation import share
 from inference.pipeline.analyse import analyse
 from inference.pipeline.config import Config
-from inference.pipeline.findings import Kind
+from inference.pipeline.findings import Image, Kind
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.slide import Slide
-from inference.training import plain
+from inference.training import plain, speed_enhance, speed_quality, speed_stain
+from inference.training.speed_scale import growing
+from inference.training.timing import Stage, compared, measured
 
 CELLS = 32
-ROUNDS = 5
+TILE = 1024
 COUNTS = (58, 28, 7, 3, 1, 2, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage and its plain reference, both without arguments."""
-
-    name: str
-    product: Callable[[], object]
-    plain: Callable[[], object]
-    reference: str
 
 
 def benchmark(path: Path) -> dict[str, Any]:
     """Measure all stages on an image.
 
-    Returns per stage the median milliseconds of five warm runs and the memory in MiB that a run needs at
-    most beyond what the process held before, for the product and its plain reference; and the same for
-    the whole analysis, which has none.
+    Returns per stage what `timing.compared` gives, a list because one thing may have several references; what
+    the imaging core costs as a slide grows; and the time and memory of the whole analysis.
     """
-    measured = {stage.name: _compared(stage) for stage in _stages(path)}
-    whole = _measured(lambda: analyse(path, Config(), lambda stage, share: None))
-    slide = Slide.open(path)
-    return {"image": path.name, "size": [slide.width, slide.height], "stages": measured, "analysis": whole}
-
-
-def _stages(path: Path) -> list[Stage]:
     slide = Slide.open(path)
     image = slide.read((0, 0, slide.width, slide.height))
+    tile = _tile(image)
+    of_a_tile = [*speed_quality.stages(tile), *speed_stain.comparisons(tile)]
+    return {
+        "image": path.name,
+        "size": [slide.width, slide.height],
+        "stages": [compared(stage) for stage in (*_stages(image), *of_a_tile)],
+        "imaging_core": growing(tile),
+        "analysis": measured(lambda: analyse(path, Config(), lambda stage, share: None)),
+    }
+
+
+def _tile(image: Image) -> Image:
+    """A tile of the image and its mirror images."""
+    height, width = image.shape[:2]
+    wide = np.pad(image, ((0, max(0, TILE - height)), (0, max(0, TILE - width)), (0, 0)), "reflect")
+    return np.ascontiguousarray(wide[:TILE, :TILE])
+
+
+def _stages(image: Image) -> list[Stage]:
     network, config = runtime.load(registry.WBC_NETWORK), Config()
-    reference = stain.fit(image)
-    target = (np.array(reference.mean), np.array(reference.std))
     instances = segmentation.segment(image)
     whites = [instance for instance in instances if instance.kind is Kind.WBC] or instances
     chosen = [whites[number % len(whites)] for number in range(CELLS)]
@@ -62,18 +59,6 @@ def _stages(path: Path) -> list[Stage]:
     frame = [(0, 0), (223, 0), (223, 223), (0, 223)]
     how = (network.module, network.card)
     return [
-        Stage(
-            "quality",
-            lambda: quality.assess(image, slide.width, slide.height),
-            lambda: plain.focus(image),
-            "the focus measure alone, scikit-image",
-        ),
-        Stage(
-            "stain",
-            lambda: stain.normalise(image, stain.fit(image), reference),
-            lambda: plain.reinhard(image, target),
-            "Reinhard, scikit-image",
-        ),
         Stage(
             "segmentation",
             lambda: segmentation.segment(image),
@@ -104,43 +89,5 @@ def _stages(path: Path) -> list[Stage]:
             lambda: plain.intervals(COUNTS),
             "scipy's binomial test",
         ),
+        *speed_enhance.stages(crops[0]),
     ]
-
-
-def _compared(stage: Stage) -> dict[str, Any]:
-    product, reference = _measured(stage.product), _measured(stage.plain)
-    return {
-        "product": product,
-        "plain": {**reference, "what": stage.reference},
-        "times_faster": round(reference["ms"] / product["ms"], 2) if product["ms"] else None,
-    }
-
-
-def _measured(action: Callable[[], object]) -> dict[str, Any]:
-    action()
-    before = _memory("VmRSS")
-    _forget_peak()
-    took = []
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        action()
-        took.append(time.perf_counter() - began)
-    peak = _memory("VmHWM")
-    extra = None if peak is None or before is None else round(max(0.0, peak - before), 1)
-    return {"ms": round(1000 * statistics.median(took), 2), "peak_mib": extra}
-
-
-def _memory(entry: str) -> float | None:
-    """Return an entry of the kernel's account of this process in MiB, None where there is no such account."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-    line = next(line for line in status.read_text().splitlines() if line.startswith(entry))
-    return int(line.split()[1]) / 1024
-
-
-def _forget_peak() -> None:
-    """Let the kernel's peak start from the present size (Linux: proc(5), clear_refs)."""
-    peak = Path("/proc/self/clear_refs")
-    if peak.exists():
-        peak.write_text("5")

@@ -6,12 +6,15 @@ const STEP = 1.4;
 const MOVE = 0.15;
 const CLOSEST_PX = 40;
 const CLICK_PX = 4;
+const READABLE_PX = 24;
+const ROOM = 12;
 
 class FieldView {
   constructor(svg) {
     this.svg = svg;
     this.width = Number(svg.dataset.width);
     this.height = Number(svg.dataset.height);
+    this.cellSide = typicalSide(svg);
     this.whole();
     svg.classList.add("scaled");
     svg.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
@@ -31,8 +34,13 @@ class FieldView {
     const tall = (this.span * this.height) / this.width;
     this.svg.setAttribute("viewBox", `${this.x} ${this.y} ${this.span} ${tall}`);
     const box = this.svg.getBoundingClientRect();
+    if (!box.width || !box.height) return;
     const perPixel = Math.max(this.span / box.width, tall / box.height);
     this.svg.style.setProperty("--px", `${perPixel}px`);
+    this.svg.classList.toggle("far", this.cellSide / perPixel < READABLE_PX);
+    for (const hatch of this.svg.querySelectorAll(".hatch")) {
+      hatch.setAttribute("patternTransform", `scale(${perPixel}) rotate(45)`);
+    }
   }
 
   at(event) {
@@ -66,6 +74,12 @@ class FieldView {
     const tall = (this.span * this.height) / this.width;
     const inside = box.x >= this.x && box.x + box.width <= this.x + this.span && box.y >= this.y && box.y + box.height <= this.y + tall;
     if (!inside) this.move(box.x + box.width / 2 - this.x - this.span / 2, box.y + box.height / 2 - this.y - tall / 2);
+  }
+
+  approach(cell) {
+    const box = cell.querySelector(".box").getBBox();
+    this.zoom(this.span / (ROOM * Math.max(box.width, box.height)));
+    this.reveal(cell);
   }
 
   onWheel(event) {
@@ -110,8 +124,18 @@ class FieldView {
   }
 }
 
+// The median side of the white cells, or of whatever cells there are.
+function typicalSide(svg) {
+  const drawn = (kinds) => [...svg.querySelectorAll(`${kinds} .box`)];
+  const boxes = drawn(".kind-WBC").length ? drawn(".kind-WBC") : drawn(".cells");
+  const sides = boxes.map((box) => box.width.baseVal.value).sort((one, other) => one - other);
+  return sides.length ? sides[Math.floor(sides.length / 2)] : Infinity;
+}
+
 const svg = document.getElementById("field-view");
 const view = new FieldView(svg);
+const asked = svg.querySelector(".cell.selected");
+if (asked && svg.classList.contains("far")) view.approach(asked);
 
 const zooms = { in: () => view.zoom(STEP), out: () => view.zoom(1 / STEP), all: () => view.whole() };
 for (const button of document.querySelectorAll("[data-zoom]")) {
@@ -141,5 +165,5 @@ function select(cell) {
   svg.querySelector(".cell.selected")?.classList.remove("selected");
   cell.classList.add("selected");
   history.replaceState(null, "", `?cell=${cell.dataset.cell}`);
-  window.htmx.ajax("GET", cell.dataset.panel, "#cell-panel");
+  window.htmx.ajax("GET", svg.dataset.panel.replace(/0\/$/, `${cell.dataset.cell}/`), "#cell-panel");
 }

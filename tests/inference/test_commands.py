@@ -110,9 +110,11 @@ def test_benchmark_times_every_stage_beside_its_reference(tmp_path, capsys):
     Image.open(SAMPLE).convert("RGB").crop((0, 0, 500, 400)).save(small)
     call_command("benchmark", json=tmp_path / "b.json", image=small)
     figures = json.loads((tmp_path / "b.json").read_text())
-    assert len(figures["stages"]) == 7
-    for stage in figures["stages"].values():
+    named = {stage["stage"] for stage in figures["stages"]}
+    assert named >= {"quality checks", "stain, Macenko, applied", "MEF v1 of one cell", "segmentation"}
+    for stage in figures["stages"]:
         assert stage["product"]["ms"] > 0 and stage["plain"]["ms"] > 0 and stage["plain"]["what"]
+        assert stage["times_faster"] > 0
     assert figures["analysis"]["ms"] > 0
     assert "whole analysis" in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """Runs: every step is taken once, by the one who holds the run, or not at all."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from accounts.models import AuditEvent
 from cases.uploads import UploadRefused
 from inference import runs
 from inference.models import AnalysisRun, Cell
+from inference.pipeline.findings import Coverage, Notice, Outcome, TileState
 
 Status = AnalysisRun.Status
 
@@ -163,6 +165,109 @@ def test_a_save_that_fails_leaves_neither_rows_nor_files(queued_run, findings, m
     assert Cell.objects.count() == 0
     assert stored_files() == []
     assert fresh(queued_run).status == Status.RUNNING
+
+
+@pytest.fixture
+def three_batches(monkeypatch, findings):
+    """So that cells with pictures lie in the first two batches."""
+    monkeypatch.setattr(runs, "CELLS_AT_ONCE", 7)
+    assert [cell.crop is not None for cell in findings.cells].index(False) == 8
+
+
+def test_a_save_in_batches_is_whole_and_tells_how_far_it_is(queued_run, findings, three_batches, monkeypatch):
+    seen, note = [], runs.note_stage
+
+    def noted(run_id, token, stage, progress):
+        seen.append((stage, progress, Cell.objects.count()))
+        note(run_id, token, stage, progress)
+
+    monkeypatch.setattr(runs, "note_stage", noted)
+    runs.save(queued_run.pk, runs.claim(queued_run.pk), findings)
+    assert [(stage, cells) for stage, _, cells in seen] == [("saving", 0), ("saving", 7), ("saving", 14)]
+    assert [progress for _, progress, _ in seen] == sorted({progress for _, progress, _ in seen})
+    assert all(runs.ANALYSED <= progress < 1 for _, progress, _ in seen)
+    assert list(queued_run.cells.values_list("number", flat=True)) == list(range(1, 20))
+
+
+def test_a_save_that_fails_in_the_second_batch_takes_the_first_one_back(
+    queued_run, findings, three_batches, monkeypatch
+):
+    token, insert, left = runs.claim(queued_run.pk), Cell.objects.bulk_create, []
+
+    def broken(rows):
+        left.append((Cell.objects.count(), len(stored_files())))
+        if len(left) == 2:
+            raise OSError("disk full")
+        return insert(rows)
+
+    monkeypatch.setattr(Cell.objects, "bulk_create", broken)
+    with pytest.raises(OSError, match="disk full"):
+        runs.save(queued_run.pk, token, findings)
+    assert left == [(0, 8), (7, 10)]
+    assert Cell.objects.count() == 0
+    assert stored_files() == []
+
+
+def test_what_a_killed_save_left_is_replaced(queued_run, findings, three_batches):
+    token = runs.claim(queued_run.pk)
+    Cell.objects.bulk_create(runs.records.cell_row(queued_run, cell) for cell in findings.cells[:14])
+    runs.save(queued_run.pk, token, findings)
+    assert Cell.objects.count() == len(findings.cells)
+    assert queued_run.cells.get(number=1).crop
+
+
+def test_who_loses_the_run_while_saving_leaves_the_new_holders_rows(
+    queued_run, findings, three_batches, monkeypatch
+):
+    """The sweeper gave the run to another, who has begun to save as well."""
+    token, make = runs.claim(queued_run.pk), runs.records.cell_row
+
+    def taken_over(run, cell):
+        if cell.cell_id == 8:
+            AnalysisRun.objects.filter(pk=run.pk).update(claim_token=uuid4())
+        return make(run, cell)
+
+    monkeypatch.setattr(runs.records, "cell_row", taken_over)
+    with pytest.raises(runs.RunLost):
+        runs.save(queued_run.pk, token, findings)
+    assert Cell.objects.count() == 7
+    assert stored_files() == []
+    assert fresh(queued_run).status == Status.RUNNING
+
+
+def test_pictures_kept_on_disk_are_fetched_when_they_are_written(queued_run, findings):
+    from inference.pipeline.spool import Spool
+
+    spool, cell = Spool(), findings.cells[6]
+    explanation = replace(cell.explanation, heatmap=spool.keep(cell.explanation.heatmap))
+    kept = replace(cell, crop=spool.keep(cell.crop), explanation=explanation)
+    runs.save(queued_run.pk, runs.claim(queued_run.pk), replace(findings, cells=(kept,)))
+    row = queued_run.cells.get()
+    with row.crop.open() as file:
+        assert np.array_equal(np.asarray(Image.open(file)), cell.crop)
+    with row.heatmap.open() as file:
+        assert Image.open(file).size == (224, 224)
+
+
+# --- rows and findings ----------------------------------------------------------------------------
+def test_coverage_and_outcome_come_back_from_their_row(queued_run, findings):
+    coverage = Coverage(((0, 0, 400, 480), (240, 0, 640, 480)), (TileState.ANALYSED, TileState.BLURRED))
+    notice = Notice("low_focus", "The image is out of focus. Focus again and re-scan.")
+    quality = replace(findings.quality, clumping=0.4, outcome=Outcome.RESCAN, notices=(notice,))
+    found = replace(findings, quality=quality, coverage=coverage)
+    runs.save(queued_run.pk, runs.claim(queued_run.pk), found)
+    again = runs.records.findings(fresh(queued_run), (), findings.aggregate)
+    assert (again.coverage, again.quality) == (coverage, quality)
+
+
+def test_an_older_row_has_the_defaults(done_run):
+    run = fresh(done_run)
+    run.coverage = {}
+    run.quality = {key: run.quality[key] for key in ("score", "focus", "stain", "exposure", "coverage")}
+    run.quality["notices"] = []
+    again = runs.records.findings(run, (), None)
+    assert again.coverage == Coverage()
+    assert (again.quality.clumping, again.quality.outcome) == (1.0, Outcome.USABLE)
 
 
 def test_a_finished_run_is_not_saved_again(queued_run, findings):

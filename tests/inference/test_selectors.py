@@ -31,8 +31,10 @@ def test_the_queue_is_stat_first_and_holds_open_cells_only(done_run, stat_run, p
     assert waiting == [(stat_run.pk, 7), (stat_run.pk, 8), (done_run.pk, 7), (done_run.pk, 8)]
     review.decide(pathologist, done_run.cells.get(number=7), "blast")
     assert selectors.queue_count(pathologist) == 3
-    slides = selectors.waiting_slides(pathologist)
-    assert [(slide.run, len(slide.cells)) for slide in slides] == [(stat_run, 2), (done_run, 1)]
+    slides = selectors.waiting_slides(pathologist, first=1)
+    assert [(slide.run, slide.open_count) for slide in slides] == [(stat_run, 2), (done_run, 1)]
+    assert [[cell.number for cell in slide.cells] for slide in slides] == [[7], [8]]
+    assert [slide.unseen for slide in slides] == [1, 0]
 
 
 def test_an_undone_decision_is_in_the_queue_again(done_run, pathologist):
@@ -73,6 +75,27 @@ def test_a_rebuilt_payload_says_what_the_pipeline_said(done_run, findings):
     assert said == straight
 
 
+def test_the_number_of_questions_does_not_grow_with_the_cells(
+    done_run, pathologist, findings, django_assert_max_num_queries
+):
+    for cell in done_run.cells.exclude(label=""):
+        review.decide(pathologist, cell, cell.label)
+    with django_assert_max_num_queries(4):
+        cells = selectors.cells_of([done_run])
+        assert (cells.reviewed_count, cells.figures().rbc_count) == (8, findings.aggregate.rbc_count)
+    with django_assert_max_num_queries(5):
+        assert len(selectors.result_payload(done_run)["cell_detections"]) == len(findings.cells)
+
+
+def test_lists_leave_the_tiles_of_a_run_in_the_database(done_run, pathologist, case):
+    listed = [
+        selectors.queue(pathologist)[0].run,
+        selectors.waiting_slides(pathologist, first=1)[0].run,
+        selectors.case_runs(pathologist, case.pk)[0],
+    ]
+    assert all("coverage" in run.get_deferred_fields() for run in listed)
+
+
 def test_corrections_change_the_figures_and_leave_the_machines_call(done_run, pathologist):
     before = selectors.result_payload(done_run)["wbc_differential"]["distribution"]
     review.decide(pathologist, done_run.cells.get(number=7), "lymphocyte", "reactive")
@@ -100,6 +123,8 @@ def test_smear_results_hold_what_a_report_prints(done_run, pathologist, case, fi
     assert corrected.crop_png.startswith(b"\x89PNG")
     assert result.annotated_png.startswith(b"\x89PNG")
     assert result.networks == findings.networks
+    assert [cell["cell_id"] for cell in result.payload["cell_detections"]] == list(range(1, 9))
+    assert result.payload["summary"] == selectors.result_payload(done_run)["summary"]
     assert result.signed_off_by is None
     assert sum(line.count for line in result.lines) == result.aggregate.wbc_count == 8
 

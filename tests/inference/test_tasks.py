@@ -6,9 +6,12 @@ import json
 import sys
 import threading
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage
 from PIL import Image
 
 from inference import predictions, runs, tasks
@@ -65,6 +68,51 @@ def test_the_overlay_is_drawn_on_the_image(pipeline, queued_run, findings):
         preview = np.asarray(Image.open(plain).convert("RGB"))
     assert overlay.shape == preview.shape == (480, 640, 3)
     assert not np.array_equal(overlay, preview)
+
+
+def test_the_overlay_of_a_slide_is_drawn_on_its_smaller_picture(pipeline, queued_run, findings):
+    """The preview is 640 px wide: of a slide ten times as wide a cell is drawn at a tenth of its place."""
+    far = [replace(cell, instance=magnified(cell.instance, 10)) for cell in findings.cells]
+    pipeline(lambda *_: replace(findings, width=6400, height=4800, cells=tuple(far)))
+    tasks.analyse_smear(str(queued_run.pk))
+    with fresh(queued_run).overlay.open() as drawn, queued_run.smear.preview.open() as plain:
+        changed = np.asarray(Image.open(drawn)) != np.asarray(Image.open(plain).convert("RGB"))
+    x0, y0, x1, y1 = findings.cells[-1].instance.box
+    assert changed[y0, x0:x1].any(axis=1).all()
+    assert not changed[y1 + 3 :, x1 + 3 :].any()
+
+
+def magnified(instance, times):
+    box, polygon = (tuple(np.multiply(part, times).tolist()) for part in (instance.box, instance.polygon))
+    return replace(instance, box=box, polygon=polygon, centroid=tuple(np.multiply(instance.centroid, times)))
+
+
+def test_a_file_on_this_machine_is_read_where_it_lies(queued_run):
+    original = queued_run.smear.original
+    with tasks.local_path(original, ".dcm") as path:
+        assert path.samefile(original.path)
+        assert path.is_symlink()
+        assert [path] == list(path.parent.iterdir())
+        assert path.suffix == ".dcm"
+    assert not path.parent.exists()
+    assert original.storage.exists(original.name)
+
+
+class ElsewhereStorage(Storage):
+    """Like object storage it has no paths on this machine."""
+
+    def _open(self, name, mode):
+        return ContentFile(b"all of " + name.encode())
+
+
+def test_a_file_in_object_storage_is_fetched_into_a_folder_of_its_own(queued_run):
+    original = queued_run.smear.original
+    original.storage = ElsewhereStorage()
+    with tasks.local_path(original, ".svs") as path:
+        assert path.read_bytes() == b"all of " + original.name.encode()
+        assert not path.is_symlink()
+        assert [path] == list(path.parent.iterdir())
+    assert not path.parent.exists()
 
 
 def test_a_run_delivered_twice_is_analysed_once(pipeline, queued_run, findings):
@@ -139,7 +187,7 @@ def test_progress_within_a_stage_is_not_written_for_every_tile(queued_run, monke
         note("segmentation", tile / 200)
     note("classification", 0.6)
     assert written[0] == ("segmentation", 0.0)
-    assert written[-1] == ("classification", 0.6)
+    assert written[-1] == ("classification", 0.6 * runs.ANALYSED)
     assert len(written) < 10
 
 
@@ -213,4 +261,4 @@ def test_the_pages_know_every_stage_of_the_pipeline():
     from inference import names
     from inference.pipeline.analyse import STAGES
 
-    assert tuple(names.STAGE_NAMES) == STAGES
+    assert tuple(names.STAGE_NAMES) == (*STAGES, runs.SAVING)

@@ -1,16 +1,16 @@
 """Pages: what each state shows, who may do what there, and that every verb goes through its service."""
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import Role
-from inference import review, runs, selectors
-from inference.models import AnalysisRun
+from inference import pages, review, review_views, runs, selectors
+from inference.pipeline.findings import Notice, Outcome
 from tests.conftest import person
-from tests.inference.test_api import tiny_file
 
 RUO = "For Research Use Only. Not for use in diagnostic procedures."
 
@@ -29,31 +29,6 @@ def desk(client_for, pathologist):
 
 def text_of(response):
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", response.content.decode())))
-
-
-# --- upload ---------------------------------------------------------------------------------------
-def test_an_accepted_file_is_answered_with_its_run(client_for, clinician, case, field_file):
-    answer = client_for(clinician).post(page("upload", case.pk), {"file": field_file()})
-    run = AnalysisRun.objects.get()
-    assert answer.status_code == 201
-    assert answer.json() == {
-        "accepted": True,
-        "text": "Accepted; the analysis is queued.",
-        "run_url": page("run", run.pk),
-    }
-
-
-def test_a_refused_file_is_answered_with_the_reason(client_for, clinician, case, field_file):
-    client = client_for(clinician)
-    small = client.post(page("upload", case.pk), {"file": tiny_file()})
-    assert (small.status_code, small.json()["accepted"]) == (422, False)
-    assert small.json()["text"]
-    client.post(page("upload", case.pk), {"file": field_file()})
-    twice = client.post(page("upload", case.pk), {"file": field_file()})
-    assert (twice.status_code, twice.json()["code"]) == (409, "duplicate")
-    missing = client.post(page("upload", case.pk))
-    assert (missing.status_code, missing.json()["code"]) == (422, "no_file")
-    assert AnalysisRun.objects.count() == 1
 
 
 # --- live -----------------------------------------------------------------------------------------
@@ -162,7 +137,95 @@ def test_pictures_are_png_and_private(client_for, clinician, done_run):
     assert client.get(page("crop", done_run.pk, 9)).status_code == 404
 
 
+# --- quality --------------------------------------------------------------------------------------
+LOW_FOCUS = "The image is out of focus. Focus again and re-scan."
+
+
+@pytest.fixture
+def judged(queued_run, findings):
+    """Makes the run done with an image of this outcome."""
+
+    def save(outcome):
+        notice = Notice("low_focus", LOW_FOCUS)
+        quality = replace(findings.quality, clumping=0.35, outcome=outcome, notices=(notice,))
+        runs.save(queued_run.pk, runs.claim(queued_run.pk), replace(findings, quality=quality))
+        return queued_run
+
+    return save
+
+
+OUTCOME_WORDS = {
+    Outcome.RESCAN: "Low quality: re-scan",
+    Outcome.STAIN_REVIEW: "Stain beyond normalisation: flagged for review",
+}
+
+
+@pytest.mark.parametrize("outcome", OUTCOME_WORDS)
+def test_an_image_that_is_not_usable_is_shown_and_says_so_everywhere(
+    client_for, pathologist, case, judged, outcome
+):
+    run, client, said = judged(outcome), client_for(pathologist), OUTCOME_WORDS[outcome]
+    result = client.get(page("run", run.pk)).content.decode()
+    banner = re.search(r'<p class="notice notice-warn outcome"><strong>(.*?)</strong>(.*?)</p>', result)
+    assert (banner[1], banner[2].strip()) == (f"{said}.", LOW_FOCUS)
+    assert re.search(rf'<span class="tag tag-warn">{said}</span>', result)
+    assert len(re.findall(r'data-cell="', result)) == 19
+    desk = text_of(client.get(page("review-slide", run.pk)))
+    assert f"{said}. {LOW_FOCUS}" in desk
+    assert f"{said}. The report will say so." in desk
+    assert said in text_of(client.get(page("case-runs", case.pk)))
+    assert said in text_of(client.get(page("review-queue")))
+
+
+def test_a_usable_image_is_called_so_and_keeps_its_notices(client_for, pathologist, case, judged):
+    run, client = judged(Outcome.USABLE), client_for(pathologist)
+    result = client.get(page("run", run.pk)).content.decode()
+    assert '<span class="tag tag-good">Usable</span>' in result
+    assert "notice notice-warn outcome" not in result
+    assert f'<p class="notice notice-warn">{LOW_FOCUS}</p>' in result
+    for name, key in (("review-slide", run.pk), ("case-runs", case.pk)):
+        words = text_of(client.get(page(name, key)))
+        assert not any(said in words for said in OUTCOME_WORDS.values())
+
+
+def test_quality_is_shown_part_by_part(client_for, clinician, judged):
+    run = judged(Outcome.USABLE)
+    client = client_for(clinician)
+    words = text_of(client.get(page("run", run.pk)))
+    assert "Focus 90 %" in words
+    assert "Cells lie apart 35 %" in words
+    run.refresh_from_db()
+    del run.quality["clumping"], run.quality["outcome"]
+    run.save(update_fields=["quality"])
+    words = text_of(client.get(page("run", run.pk)))
+    assert "Usable" in words
+    assert "Cells lie apart" not in words
+
+
 # --- review ---------------------------------------------------------------------------------------
+def test_of_many_open_cells_the_queue_shows_the_first(client_for, pathologist, done_run, monkeypatch):
+    monkeypatch.setattr(review_views, "GALLERY", 1)
+    answer = client_for(pathologist).get(page("review-queue"))
+    assert page("crop", done_run.pk, 7) in answer.content.decode()
+    assert page("crop", done_run.pk, 8) not in answer.content.decode()
+    assert "2 cells need review" in text_of(answer)
+    assert "and 1 more" in text_of(answer)
+
+
+def test_of_many_white_cells_the_desk_shows_the_neighbours(desk, done_run, monkeypatch):
+    monkeypatch.setattr(pages, "STRIP", 3)
+
+    def strip(number):
+        answer = desk.get(page("review-slide", done_run.pk) + f"?cell={number}")
+        shown = re.search(r'<ul class="strip">.*?</ul>', answer.content.decode(), re.DOTALL)[0]
+        return re.findall(r'href="\?cell=(\d+)"', shown), text_of(answer)
+
+    assert strip(7)[0] == ["7", "8", "1"]
+    assert strip(3)[0] == ["2", "3", "4"]
+    assert strip(6)[0] == ["4", "5", "6"]
+    assert "4–6 of 8" in strip(3)[1]
+
+
 def test_the_queue_shows_open_cells_and_who_holds_the_slide(client_for, pathologist, lab, done_run):
     colleague = person(lab, Role.PATHOLOGIST, "Petra Peer")
     review.claim_slide(colleague, done_run)

@@ -2,11 +2,13 @@
 
 import io
 import re
+from dataclasses import replace
 
 import hl7 as python_hl7
 import pytest
 from pypdf import PdfReader
 
+from inference.pipeline.findings import Notice
 from reports import codes, fhir, hl7, payload, pdf
 
 
@@ -102,3 +104,31 @@ def test_payload_says_its_state(draft, signed, amended):
     old = payload.write(signed, Superseded(2, SIGNED_AT))["report"]
     assert (old["status"], old["superseded_by"]) == ("superseded", 2)
     assert payload.write(signed)["ruo"] is True
+
+
+def test_an_image_of_low_quality_is_named_in_every_format(signed):
+    rescan = Notice("rescan", "Low quality: re-scan.")
+    tiles = {"analysed": 1203, "background": 790, "blurred": 32}
+    image = replace(
+        signed.images[0],
+        notices=(rescan, *signed.images[0].notices),
+        payload={"quality_metrics": {"tiles": tiles}},
+    )
+    content = replace(signed, images=(image,))
+    caution = "Image 1 (field 1.png): Low quality: re-scan."
+    assert content.cautions == (caution,)
+    printed = pdf.write(content)
+    text = re.sub(r"\s+", " ", " ".join(p.extract_text() for p in PdfReader(io.BytesIO(printed)).pages))
+    assert caution in text
+    assert "1,203 tiles analysed, 790 empty glass, 32 out of focus" in text
+    sent = fhir.bundle(fhir.Outgoing(content, printed))["entry"]
+    (report,) = [e["resource"] for e in sent if e["resource"]["resourceType"] == "DiagnosticReport"]
+    assert caution in report["conclusion"]
+    notes = [str(s[3]) for s in python_hl7.parse(hl7.message(content, printed)).segments("NTE")]
+    assert caution in notes
+    assert payload.write(content)["images"][0]["notices"][0]["code"] == "rescan"
+
+
+def test_of_usable_images_nothing_is_said(signed):
+    assert signed.cautions == ()
+    assert signed.images[0].outcome is None

@@ -3,6 +3,8 @@ import json
 import pytest
 from django.urls import reverse
 
+from cases.selectors import cases_for
+from inference.models import AnalysisRun
 from reports import selectors, services
 from reports.content import digest
 from reports.forms import MEANINGS
@@ -41,6 +43,20 @@ def test_from_signed_off_slides_to_a_signed_report(ready, pathologist, client_fo
     assert "signed by Paul Path" in shown
     assert "One blast among eight cells." in shown
     assert "Begin the amendment" in shown
+
+
+def test_the_draft_says_plainly_what_is_of_low_quality(ready, pathologist, client_for, sign):
+    run = AnalysisRun.objects.get()
+    AnalysisRun.objects.update(quality={**run.quality, "outcome": "rescan"})
+    client, caution = client_for(pathologist), "(field.png): Low quality: re-scan."
+    client.post(page(ready.pk, "draft"))
+    shown = client.get(page(ready.pk)).content.decode()
+    assert "Before you sign: not every image of this report is of good quality." in shown
+    assert shown.count(caution) == 2
+    sign(pathologist, Report.objects.get())
+    shown = client.get(page(ready.pk)).content.decode()
+    assert "Before you sign" not in shown
+    assert shown.count(caution) == 1
 
 
 def test_wrong_password_is_said_at_the_field(drafted, pathologist, client_for):
@@ -126,7 +142,9 @@ def test_new_analyses_are_noticed(drafted, pathologist, clinician, sign, client_
     sign(pathologist, drafted)
     client, notice = client_for(clinician), "does not cover"
     assert notice not in client.get(page(drafted.case_id)).content.decode()
-    run = runs.submit(clinician, drafted.case, field_file(seed=5))
+    services.amend(pathologist, selectors.report_for(clinician, drafted.case_id), "Another field")
+    case = cases_for(clinician).get(pk=drafted.case_id)
+    run = runs.submit(clinician, case, field_file(seed=5))
     runs.save(run.pk, runs.claim(run.pk), findings)
     assert notice in client.get(page(drafted.case_id)).content.decode()
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+OVERLAY_SIDE = 4096
+"""Longer side in px of the annotated picture of a slide; a smaller image keeps its own."""
+
 
 class Command(BaseCommand):
     help = "Analyse smear images and write a JSON payload and an overlay PNG for each."
@@ -46,8 +49,9 @@ class Command(BaseCommand):
         findings = analyse(path, Config(pixel_um=pixel_um), lambda stage, share: None)
         document = payload(findings, path.name, datetime.now(UTC))
         (out / f"{path.stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        slide = Slide.open(path)
-        drawn = overlay(slide.read((0, 0, slide.width, slide.height)), findings.cells)
+        with Slide.open(path) as slide:
+            picture = slide.overview(OVERLAY_SIDE)
+        drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
         Image.fromarray(drawn).save(out / f"{path.stem}.overlay.png")
         summary = document["summary"]
         self.stdout.write(

@@ -29,10 +29,15 @@ class Command(BaseCommand):
         if options["json"]:
             options["json"].write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         self.stdout.write(f"{figures['image']}, {figures['size'][0]} x {figures['size'][1]} px")
-        self.stdout.write(f"{'':34}{'product':>20}{'plain reference':>22}")
-        for name, stage in figures["stages"].items():
-            self.stdout.write(f"{name:34}{_cell(stage['product']):>20}{_cell(stage['plain']):>22}")
-        self.stdout.write(f"{'whole analysis':34}{_cell(figures['analysis']):>20}")
+        self.stdout.write(f"{'':36}{'product':>22}{'reference':>24}{'ratio':>9}")
+        for stage in figures["stages"]:
+            product, plain = stage["product"], stage["plain"]
+            ratio, what = f"{stage['times_faster']:.2f}", plain["what"]
+            self.stdout.write(f"{stage['stage']:36}{_cell(product):>22}{_cell(plain):>24}{ratio:>9}  {what}")
+        for row in figures["imaging_core"]:
+            name = f"imaging core, {row['megapixels']} megapixels"
+            self.stdout.write(f"{name:36}{_cell(row):>22}{row['ms_per_megapixel']:>18.2f} ms per megapixel")
+        self.stdout.write(f"{'whole analysis':36}{_cell(figures['analysis']):>22}")
 
 
 def _field() -> Path:
