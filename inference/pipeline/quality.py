@@ -1,8 +1,8 @@
 """Judges whether an image can be read: focus, stain, exposure, coverage and clumping, with codes and texts.
 
-The thresholds were read off real fields of five microscopes and two phones with
-benchmarks/quality_thresholds.py. Beside each stand the range of the 1st to the 99th percentile over 388 fields as
-they are, the share of these that the check is wrong about, and the share of fields spoilt on purpose that it finds.
+The thresholds were read off real fields from seven sources with benchmarks/quality_thresholds.py. Beside each
+stand the range of the 1st to the 99th percentile over 388 fields as they are, the share of these that the
+check is wrong about, and the share of fields spoilt on purpose that it finds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,17 +27,17 @@ CLIPPED_SHARE = 0.12
 NOISE_LOW, NOISE_HIGH = 2.0, 3.0
 """Noise in grey levels: 0–1.0; wrong none; found all with a noise of 8 added to each channel."""
 DENSITY_PALE, DENSITY_WELL, DENSITY_HEAVY = 0.075, 0.15, 1.2
-"""Mean optical density of tissue (natural logarithm): 0.11–0.60, held-out fields to 1.06; wrong none; found 85 %
-of those faded to 0.05 and 83 % of those deepened to 2.0."""
+"""Mean optical density of tissue (natural logarithm): 0.11–0.60, held-out fields to 1.06; wrong none; found
+85 % of those faded to 0.05 and 83 % of those deepened to 2.0."""
 COLOUR_SPREAD = 0.008
-"""Mean density of the densest channel of tissue less that of the clearest: 0.016–0.56; wrong none; found all that
-were made grey."""
+"""Mean density of the densest channel of tissue less that of the clearest: 0.016–0.56; wrong none; found all
+that were made grey."""
 TISSUE_EMPTY, TISSUE_SPARSE, TISSUE_GOOD, TISSUE_CROWDED = 0.002, 0.05, 0.15, 0.75
-"""Share of tissue: 0.19–0.67; wrong 0.3 %; found 94 % of those with four layers of cells on each other and 90 % of
-those in one corner of a field 16 times as large."""
+"""Share of tissue: 0.19–0.67; wrong 0.3 %; found 94 % of those with four layers of cells on each other and
+90 % of those in one corner of a field 16 times as large."""
 CLUMPED_SOME, CLUMPED_MANY = 0.42, 0.50
-"""Share of tissue in pieces of eight cells and more, times the share of the field that is empty: 0–0.47; wrong
-0.3 %; found 89 % of fields of discs drawn together, none of those with discs apart."""
+"""Share of tissue in pieces of eight cells and more, times the share of the field that is empty: 0–0.47;
+wrong 0.3 %; found 89 % of fields of discs drawn together, none of those with discs apart."""
 PART_LOW, SCORE_LOW = 0.5, 0.6
 """A part or a score below asks for a re-scan: wrong 0.5 %."""
 

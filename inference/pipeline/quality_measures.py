@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inference.pipeline import tissue
+from inference.pipeline import sharpness, tissue
 from inference.pipeline.findings import Image
 from inference.pipeline.tissue import Field, Plane
 
@@ -23,11 +23,12 @@ NOT_CLIPPED = 249
 class Measures:
     """What was measured of an image.
 
-    `focus` as in `tissue.sharpness`; `ground` grey level of the background, `noise` and `spread` standard
-    deviations of noise and of all pixels, in grey levels 0–255; `clipped` share of pure white; `density` mean
-    optical density of tissue (natural logarithm), `colour` its densest channel less its clearest; `tissue` share
-    of the field of view; `clumped` share of tissue in pieces of CLUMP_CELLS cells and more, times the share
-    of the field that is empty, for where there is no room cells must touch; `radius` of the cells, px.
+    `focus` as in `sharpness.ratio`; `ground` grey level of the background, `noise` and `spread` standard
+    deviations of noise and of all pixels, in grey levels 0–255; `clipped` share of pure white; `density`
+    mean optical density of tissue (natural logarithm), `colour` its densest channel less its clearest;
+    `tissue` share of the field of view; `clumped` share of tissue in pieces of CLUMP_CELLS cells and more,
+    times the share of the field that is empty, for where there is no room cells must touch; `radius` of the
+    cells, px.
     """
 
     focus: float
@@ -64,12 +65,12 @@ def measure(windows: Image | Sequence[Image]) -> Measures:
 
 
 def _focus(greys: Sequence[Plane], found: Sequence[Field], radius: float) -> float:
-    step = tissue.sharp_step(radius)
+    step = sharpness.step_for(radius)
     energies = [
-        tissue.edge_energies(tissue.reduced(grey, step), field.mask, field.frame)
+        sharpness.energies(tissue.reduced(grey, step), field.mask, field.frame)
         for grey, field in zip(greys, found, strict=True)
     ]
-    return tissue.sharpness(np.sum(energies, axis=0))
+    return sharpness.ratio(np.sum(energies, axis=0))
 
 
 def _noise(grey: Plane) -> float:

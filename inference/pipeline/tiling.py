@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline import tissue
+from inference.pipeline import sharpness, tissue
 from inference.pipeline.config import TileConfig
 from inference.pipeline.findings import Box, Image, TileState
 from inference.pipeline.tissue import Plane
@@ -18,8 +18,8 @@ from inference.pipeline.tissue import Plane
 WINDOW_SIDE, WINDOW_COUNT = 512, 16
 """Windows of this side in px, at most this many, stand for a whole slide."""
 LEAST_FOCUS = 0.11
-"""A tile is out of focus below this sharpness: of fields as they are 99 of 100 reach 0.14, while most of those
-blurred by 0.15 of the radius of their cells stay below (benchmarks/quality_thresholds.py)."""
+"""A tile is out of focus below this sharpness: of fields as they are 99 of 100 reach 0.14, while
+most of those blurred by 0.15 of the radius of their cells stay below (benchmarks/quality_thresholds.py)."""
 BLUR_SHARE = 0.35
 """A tile is out of focus below this share of the sharpest tenth of the slide's windows."""
 TISSUE_SHARE = 0.92
@@ -123,7 +123,7 @@ def gate(samples: Sequence[Image], config: TileConfig) -> Gate:
     """
     greys = [tissue.grey_of(sample) for sample in samples]
     found, ground = tissue.fields(greys)
-    step = tissue.sharp_step(tissue.cell_radius(found))
+    step = sharpness.step_for(tissue.cell_radius(found))
     small = [tissue.reduced(grey, step) for grey in greys]
     sharp = [_sharpness(grey, ground) for grey in small if _tissue_share(grey, ground) >= config.min_tissue]
     best = float(np.percentile(sharp, 90)) if sharp else 0.0
@@ -210,4 +210,4 @@ def _tissue_share(grey: Plane, ground: float) -> float:
 
 def _sharpness(grey: Plane, ground: float) -> float:
     mask = (grey < TISSUE_SHARE * ground).astype(np.uint8)
-    return tissue.sharpness(tissue.edge_energies(grey, mask, np.zeros_like(mask)))
+    return sharpness.ratio(sharpness.energies(grey, mask, np.zeros_like(mask)))

@@ -1,4 +1,4 @@
-"""Finds where the cells lie, how large they are and how sharp their edges are, without segmentation.
+"""Finds where the cells lie and how large they are, without segmentation.
 
 Everything is measured on a reduced grey image whose background was levelled, so that the light of the
 microscope, the depth of the stain and the size of the pixels do not decide.
@@ -32,11 +32,6 @@ RADIUS_QUANTILE = 0.35
 """Cells that overlap look larger than they are, so the smaller ones speak for all."""
 RADIUS_SHARE = 0.15
 """No cell is larger than this share of the image's shorter side: what is larger is a clump or a blur."""
-SHARP_RADIUS = 8
-"""Sharpness is measured where cells have this radius in px, so that the size of the pixels does not count."""
-
-ROUNDING = 20 / 12
-"""Power of the Laplacian of nothing but rounding to whole grey levels: 1/12 times the sum of its squares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +110,12 @@ def _frame(grey: Plane) -> Plane:
     outside = np.zeros(count, np.uint8)
     outside[border] = stats[border, cv2.CC_STAT_AREA] > FRAME_SHARE * grey.size
     outside[0] = 0
-    return _grown(outside[labels], 9)
+    return grown(outside[labels], 9)
+
+
+def grown(mask: Plane, side: int) -> Plane:
+    """Dilate a mask by a square of `side` px."""
+    return np.asarray(cv2.dilate(mask, _square(side)), np.uint8)
 
 
 def _square(side: int) -> Plane:
@@ -218,58 +218,3 @@ def _areas(mask: Plane) -> NDArray[np.float64]:
         else:
             areas[outer] -= area - half + 1
     return areas[areas > 0]
-
-
-def sharp_step(radius: float) -> int:
-    """Whole factor by which an image is reduced for `edge_energies`, from the radius of its cells in px."""
-    return max(1, round(radius / SHARP_RADIUS))
-
-
-def edge_energies(grey: Plane, mask: Plane, frame: Plane) -> NDArray[np.float64]:
-    """Variance of the Laplacian on tissue at this resolution and at half of it, each times its share.
-
-    Args:
-        grey: uint8 (height, width), reduced by `sharp_step`.
-        mask, frame: 1 on tissue and outside the field of view, uint8, of the same view at any resolution.
-
-    Returns:
-        Two energies without the noise that the background shows, which averaging can only have lowered;
-        those of several windows may be added.
-    """
-    share = float(mask.mean())
-    fine, coarse = (_powers(image, mask, frame) for image in (grey, reduced(grey, 2)))
-    noise = max(ROUNDING, fine[1]), max(ROUNDING, min(fine[1], coarse[1]))
-    return np.array([share * max(0.0, fine[0] - noise[0]), share * max(0.0, coarse[0] - noise[1])])
-
-
-def _powers(grey: Plane, mask: Plane, frame: Plane) -> tuple[float, float]:
-    """Power of the Laplacian on tissue and on background, the border of the image left out."""
-    tissue = _grown(_resized(mask, grey), 3)
-    covered = _grown(tissue | _resized(frame, grey), 5)
-    inside = np.zeros_like(grey)
-    inside[1:-1, 1:-1] = 1
-    laplacian = np.asarray(cv2.Laplacian(grey, cv2.CV_16S), np.int16)
-    return _power(laplacian, tissue & inside), _power(laplacian, inside & ~covered)
-
-
-def _resized(mask: Plane, like: Plane) -> Plane:
-    return np.asarray(cv2.resize(mask, like.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-
-
-def _grown(mask: Plane, side: int) -> Plane:
-    return np.asarray(cv2.dilate(mask, _square(side)), np.uint8)
-
-
-def _power(values: NDArray[np.int16], mask: Plane) -> float:
-    mean, deviation = cv2.meanStdDev(values, mask=mask)
-    return float(mean.item() ** 2 + deviation.item() ** 2)
-
-
-def sharpness(energies: NDArray[np.float64]) -> float:
-    """How much of the fine structure of the cells is there, from `edge_energies`; 0 where there is none.
-
-    The variance of the Laplacian grows with contrast, noise, the amount of cells and the size of the pixels;
-    its ratio to the same at half the resolution, at a given radius of the cells, with nothing but focus.
-    """
-    fine, coarse = energies
-    return float(fine / coarse) if coarse > 0 else 0.0
