@@ -104,7 +104,7 @@ def _flags(called: Counter[str], leukocytes: int) -> list[Notice]:
         text = f"{immature} immature granulocytes beside {neutrophils} neutrophils: left shift."
         flags.append(Notice("left_shift", text))
     if called["erythroblast"]:
-        text = f"{called['erythroblast']} erythroblasts beside {leukocytes} leukocytes."
+        text = f"Erythroblasts: {called['erythroblast']} beside {leukocytes} leukocytes."
         flags.append(Notice("erythroblasts_present", text))
     if leukocytes < FEW_CELLS:
         text = f"Leukocytes counted: {leukocytes} (100 are usual). The intervals are wide."

@@ -78,7 +78,7 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
         colours = SeenColours.of(samples, "field", network.card, config)
         through = SeenFilter.of(samples, "field", network.card)
         if colours.beyond:
-            judged = quality.with_stain_review(judged, colours.beyond)
+            judged = quality.with_stain_review(judged, colours.beyond, colours.known)
     with clock("segmentation") as part:
         found = _some(search(slide, samples, plan, config, part))
     reader = Reader(slide, network, colours, through, config)

@@ -148,10 +148,20 @@ def judge(found: Measures, width: int, height: int) -> Quality:
     )
 
 
-def with_stain_review(quality: Quality, notice: Notice) -> Quality:
-    """Add what the stain stage found beyond normalisation: a person looks, unless a re-scan is due anyway."""
+def with_stain_review(quality: Quality, notice: Notice, known: float) -> Quality:
+    """Add what the stain stage found beyond normalisation: a person looks, unless a re-scan is due anyway.
+
+    `known` says, in 0–1, how close the stain still is to those that the network knows; the part "stain" and
+    with it the score are lowered by it.
+    """
     outcome = quality.outcome if quality.outcome is Outcome.RESCAN else Outcome.STAIN_REVIEW
-    return replace(quality, notices=(*quality.notices, notice), outcome=outcome)
+    return replace(
+        quality,
+        score=quality.score * known ** (1 / len(ADVICE)),
+        stain=quality.stain * known,
+        notices=(*quality.notices, notice),
+        outcome=outcome,
+    )
 
 
 def _parts(found: Measures) -> dict[str, float]:

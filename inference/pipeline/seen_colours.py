@@ -29,27 +29,32 @@ Shown = Literal["field", "cell"]
 @dataclass(frozen=True, slots=True)
 class SeenColours:
     """How the crops of one image are moved to the training stain, None where they are seen in their own
-    colours only; `beyond` is the notice that the stain is further off than normalisation reaches, None where
-    it is not, and stands apart from the `notices` about the normalisation itself."""
+    colours only, with what is to be said about that; and `known`, in 0–1, how close the stain is to those the
+    network was trained on: 1 as far as normalisation reaches."""
 
     normaliser: stain.Normaliser | None
     notices: tuple[Notice, ...] = ()
-    beyond: Notice | None = None
+    known: float = 1.0
+
+    @property
+    def beyond(self) -> Notice | None:
+        """What to say of a stain that is further off than normalisation reaches, None where it is not."""
+        return BEYOND if self.known < 1 else None
 
     @classmethod
     def of(cls, image: Image | Sequence[Image], shown: Shown, card: Card, config: Config) -> Self:
         """Measure an image or windows of a slide, uint8 RGB (height, width, 3), that show a field or a single
         cell."""
-        beyond = _beyond(image, shown, card)
+        known = _known(image, shown, card)
         if "reinhard" not in card.input.views:
-            return cls(None, (), beyond)
+            return cls(None, (), known)
         if not config.normalise_stain:
-            return cls(None, (SWITCHED_OFF,), beyond)
+            return cls(None, (SWITCHED_OFF,), known)
         target = stain.Reference(*card.input.stain_references[shown])
         normaliser = stain.between(stain.reinhard(image), target)
         if normaliser.flaw:
-            return cls(None, (stain.NOT_NORMALISED[normaliser.flaw],), beyond)
-        return cls(normaliser, (), beyond)
+            return cls(None, (stain.NOT_NORMALISED[normaliser.flaw],), known)
+        return cls(normaliser, (), known)
 
     def views(self, crops: Sequence[Image]) -> list[list[Image]]:
         """Return the crops of the image, uint8 RGB, once for each way in which the network is to see them."""
@@ -58,10 +63,10 @@ class SeenColours:
         return [list(crops), [self.normaliser.apply(crop) for crop in crops]]
 
 
-def _beyond(image: Image | Sequence[Image], shown: Shown, card: Card) -> Notice | None:
+def _known(image: Image | Sequence[Image], shown: Shown, card: Card) -> float:
     """Compare an image with the range of stains that the network's card gives, if it gives one."""
-    known = card.text["input"].get("stain_ranges", {}).get(shown)
-    if known is None:
-        return None
-    within = StainRange.from_data(known)
-    return BEYOND if within.distance(stain_range.figures(stain.sample(image))) > within.limit else None
+    data = card.text["input"].get("stain_ranges", {}).get(shown)
+    if data is None:
+        return 1.0
+    within = StainRange.from_data(data)
+    return min(1.0, within.limit / max(within.distance(stain_range.figures(stain.sample(image))), 1e-9))

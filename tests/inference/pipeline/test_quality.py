@@ -199,10 +199,13 @@ STAIN = Notice("stain_beyond", "The stain is beyond normalisation.")
 )
 def test_a_stain_beyond_normalisation_is_reviewed_unless_a_scan_is_due(before, after):
     kept = Notice("low_focus", "The image is out of focus.")
-    quality = Quality(0.8, 0.8, 0.8, 0.8, 0.8, notices=(kept,), outcome=before)
-    reviewed = with_stain_review(quality, STAIN)
+    quality = Quality(0.8, 0.8, 0.8, 0.8, 0.8, 0.8, notices=(kept,), outcome=before)
+    reviewed = with_stain_review(quality, STAIN, 0.5)
     assert reviewed.outcome is after
     assert reviewed.notices == (kept, STAIN)
+    parts = (reviewed.focus, reviewed.stain, reviewed.exposure, reviewed.coverage, reviewed.clumping)
+    assert reviewed.stain == pytest.approx(0.4)
+    assert reviewed.score == pytest.approx(np.prod(parts) ** (1 / 5))
 
 
 def real_fields(wbc_data) -> list[np.ndarray]:
