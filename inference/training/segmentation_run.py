@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import safetensors.torch
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ CARD = f"{registry.SEGMENTATION_NETWORK}.json"
 def make(recipe: Recipe, data: Path, out: Path, workers: int) -> None:
     """Train on the labelled boxes, then also on what the network labels itself; write weights and card."""
     out.mkdir(parents=True, exist_ok=True)
+    # A forked worker would wait for ever on the threads that OpenCV had in its parent.
+    cv2.setNumThreads(1)
     boxed = read_fields(data, "train")
     log.info("%d labelled fields", len(boxed))
     network = train(recipe, boxed, lambda teacher: relabelled(teacher, recipe, data, out), out, workers)
