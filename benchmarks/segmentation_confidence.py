@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from inference.pipeline import segmentation
+from inference.pipeline import segmentation_watershed
 from inference.pipeline.findings import Kind
 from inference.pipeline.instances import measured
 from inference.training.evaluate_segmentation import box_overlaps, match, read_boxes, read_rgb
@@ -27,7 +27,7 @@ NAMES = list(Kind)
 def samples(folder: Path, row: dict[str, str]) -> list[tuple[Kind, tuple[float, ...], bool]]:
     """Kind, features and truth of every region of one field."""
     image = read_rgb(folder / row["file"])
-    found = segmentation.regions_of(image)
+    found = segmentation_watershed.regions_of(image)
     if found is None:
         return []
     regions, stain, unit = found

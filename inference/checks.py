@@ -8,7 +8,7 @@ from django.core import checks
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.networks import registry
 
-REQUIRED = (registry.WBC_NETWORK,)
+REQUIRED = (registry.WBC_NETWORK, registry.SEGMENTATION_NETWORK)
 
 
 def networks_are_whole(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:

@@ -28,6 +28,8 @@ ENDS = (0.05, 0.10, 0.60, 0.75, 0.95, 1.0)
 OVERVIEW_SIDE = 2048
 """Longer side in px of the picture of the whole slide from which its tissue is told from empty glass."""
 
+NETWORKS = (registry.SEGMENTATION_NETWORK, registry.WBC_NETWORK)
+
 Progress = Callable[[str, float], None]
 
 
@@ -101,7 +103,7 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
         quality=judged,
         cells=counted,
         aggregate=figures,
-        networks=(network.card.used,),
+        networks=tuple(registry.card(name).used for name in NETWORKS),
         notices=(*slide.notices, *colours.notices, *through.notices, *found.notices),
         seconds=clock.seconds,
         coverage=found.coverage,
@@ -110,7 +112,8 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
 
 def warm_up() -> None:
     """Load and compile the networks of the stages. Raises NetworkUnavailable when one is missing."""
-    runtime.load(registry.WBC_NETWORK).warm_up()
+    for name in NETWORKS:
+        runtime.load(name).warm_up()
 
 
 def review_reasons(call: Call, config: Config, stain_beyond: bool = False) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Masks and what is measured on them: small wrappers that fix the types of cv2 and scikit-image.
+"""Images and masks and what is measured on them: small wrappers that fix the types of cv2 and scikit-image.
 
 Masks are bool, planes float32 and labels int32 (0 is background), all (height, width); lengths in px.
 """
@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import local_maxima, reconstruction
+
+from inference.pipeline.findings import Image
 
 Mask = NDArray[np.bool_]
 Plane = NDArray[np.float32]
@@ -83,3 +85,12 @@ def disc_values(plane: Labels, y: int, x: int, radius: float) -> NDArray[np.int3
 def component_areas(mask: Mask) -> NDArray[np.int32]:
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     return np.asarray(stats[1:, cv2.CC_STAT_AREA], np.int32)
+
+
+def resized(image: Image, factor: float) -> Image:
+    """Resize uint8 RGB (height, width, 3) by a factor; an image of less than 8 px is made 8 px wide."""
+    if abs(factor - 1) < 0.02:
+        return image
+    size = max(8, round(image.shape[1] * factor)), max(8, round(image.shape[0] * factor))
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)

@@ -23,6 +23,10 @@ Overlaps = NDArray[np.float64]
 
 MATCH_IOU = 0.5
 MIN_CONFIDENCE = 0.5
+SPECK = 0.02
+"""A region of a mask smaller than this share of the image's largest is no cell: masks that were drawn with
+lines between touching cells are left with stray pixels."""
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
@@ -208,11 +212,15 @@ def read_boxes(path: Path, names: Sequence[Kind], shape: tuple[int, ...]) -> dic
 
 
 def _mask_of(folder: Path, path: Path) -> NDArray[np.int32]:
-    """Regions of the mask of one image, numbered from 1."""
+    """Regions of the mask of one image, numbered from 1; specks left by the drawing are none."""
     mask = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise UnreadableImage(f"masks/{path.stem}.png is missing or cannot be read.")
-    return np.asarray(cv2.connectedComponents((mask > 0).astype(np.uint8), connectivity=4)[1], np.int32)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    cells = areas >= SPECK * areas[1:].max(initial=0)
+    cells[0] = False
+    return np.asarray(np.where(cells, np.cumsum(cells), 0)[labels], np.int32)
 
 
 def _add_boxes(tallies: dict[Kind, _Tally], found: Sequence[Instance], truth: dict[Kind, list[Box]]) -> None:

@@ -17,6 +17,7 @@ from inference.pipeline.findings import NetworkUsed
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 WBC_NETWORK = "wbc"
+SEGMENTATION_NETWORK = "segmentation"
 
 Triple = tuple[float, float, float]
 
@@ -33,7 +34,8 @@ class PreprocessingVariant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InputContract:
-    """The image a network expects: `side` px square RGB, scaled to 0–1, then ``(x - mean) / std``.
+    """The image a network expects: `side` px square RGB, scaled to 0–1, then ``(x - mean) / std``; a network
+    whose `side` is 0 takes any width and height.
 
     The network's answer is the mean over the `views`, each with its weight: "as_is" are the pixels as they
     came from the camera, "reinhard" the stain-normalised ones. `stain_references` holds the mean and the
@@ -57,7 +59,11 @@ class InputContract:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One network: identity, input contract, calibration; `text` is the whole card as it was written."""
+    """One network: identity, input contract, calibration; `text` is the whole card as it was written.
+
+    For the segmentation network `abstain_below` is the confidence from which a detection counts as a cell,
+    and its card has no explanation layer.
+    """
 
     name: str
     version: str

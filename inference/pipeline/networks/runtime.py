@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inference.pipeline.findings import Image
-from inference.pipeline.networks import registry, wbc
+from inference.pipeline.networks import registry, segmentation, wbc
 from inference.pipeline.networks.registry import Card, InputContract
 
 Logits = NDArray[np.float32]
 
+EXAMPLE_SIDE = 256
+"""Side in px of the image with which a network of any width and height is warmed up."""
+
 
 class FromPixels(nn.Module):
-    """A network with its input contract in front: uint8 (n, side, side, 3) RGB in, logits out."""
+    """A network with its input contract in front: uint8 (n, height, width, 3) RGB in, its answer out."""
 
     def __init__(self, network: nn.Module, contract: InputContract) -> None:
         super().__init__()
@@ -55,7 +58,7 @@ def torch_module(card: Card) -> FromPixels:
 
     Raises NetworkUnavailable when the weights are missing or not those of the card.
     """
-    network = wbc.build(card.architecture, len(card.labels))
+    network = _architecture(card)
     state = safetensors.torch.load(registry.verified_weights(card))
     network.load_state_dict(
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
@@ -63,13 +66,24 @@ def torch_module(card: Card) -> FromPixels:
     return FromPixels(network, card.input).eval()
 
 
+def _architecture(card: Card) -> nn.Module:
+    if card.name == registry.SEGMENTATION_NETWORK:
+        return segmentation.build(card.architecture)
+    return wbc.build(card.architecture, len(card.labels))
+
+
 def compile_openvino(module: FromPixels, side: int) -> Callable[[NDArray[np.uint8]], Logits]:
-    """Compile a network for this machine's CPU, for any batch size; bfloat16 only where the CPU has it."""
+    """Compile a network for this machine's CPU, for any batch size; bfloat16 only where the CPU has it.
+
+    A `side` of 0 leaves width and height open.
+    """
     import openvino as ov
 
     core = ov.Core()
     converted = ov.convert_model(
-        module, example_input=torch.zeros(2, side, side, 3, dtype=torch.uint8), input=[-1, side, side, 3]
+        module,
+        example_input=torch.zeros(2, side or EXAMPLE_SIDE, side or EXAMPLE_SIDE, 3, dtype=torch.uint8),
+        input=[-1, side or -1, side or -1, 3],
     )
     native_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     precision = ov.Type.bf16 if native_bf16 else ov.Type.f32
@@ -97,7 +111,7 @@ class Network:
         return torch_module(self.card).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, batch: NDArray[np.uint8]) -> Logits:
-        """Return the logits, float32 (n, classes), of a batch of uint8 RGB (n, side, side, 3)."""
+        """Return the answer, float32 (n, ...), to a batch of uint8 RGB (n, height, width, 3)."""
         if not torch.cuda.is_available():
             return self._openvino(batch)
         with torch.inference_mode():
@@ -106,7 +120,8 @@ class Network:
 
     def warm_up(self) -> None:
         """Compile now what would otherwise be compiled at the first prediction."""
-        self.predict(np.zeros((1, self.card.input.side, self.card.input.side, 3), np.uint8))
+        side = self.card.input.side or EXAMPLE_SIDE
+        self.predict(np.zeros((1, side, side, 3), np.uint8))
 
 
 @lru_cache(maxsize=4)

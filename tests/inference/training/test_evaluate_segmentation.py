@@ -93,3 +93,15 @@ def test_missing_labels_are_named(tmp_path):
     (tmp_path / "masks").mkdir()
     with pytest.raises(UnreadableImage, match="masks/a.png"):
         evaluate(tmp_path, lambda image: [])
+
+
+def test_specks_of_a_mask_are_no_cells(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros((60, 60), np.uint8)
+    mask[5:25, 5:25] = mask[30:50, 30:50] = 255
+    mask[55, 2] = mask[2, 55] = 255
+    Image.new("RGB", (60, 60)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
+    (tmp_path / "classes.txt").write_text("RBC\n")
+    assert evaluate(tmp_path, lambda image: [])["RBC"]["n"] == 2

@@ -1,0 +1,135 @@
+"""Labels further images with a trained network, where something else says that it is right.
+
+The network says which cells there are; their outlines are made of its boxes as of a person's. A red cell
+counts when a point label lies in it, a white cell of a single-cell image when it lies in the middle; of the
+others only those the network is sure of. What is stained besides stays unknown.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from inference.pipeline import star
+from inference.pipeline.findings import Image
+from inference.pipeline.networks.runtime import Network
+from inference.pipeline.segmentation_scale import estimate_pixel_um
+from inference.pipeline.segmentation_star import KINDS, WORK_UM, Detections, boxes, detections
+from inference.pipeline.shapes import resized
+from inference.pipeline.star import Floats
+from inference.training.evaluate_segmentation import read_rgb
+from inference.training.segmentation_labels import Field, outlined_field
+from inference.training.segmentation_outlines import BOX_SHARE, STORED_UM
+
+SURE = np.array([0.5, 1.5, 0.5], np.float32)
+"""Logits from which a red cell, a white cell and a platelet are believed without a label."""
+
+POINT_LOGIT = -1.5
+"""Logit from which a red cell is believed that has a point label."""
+
+MIDDLE = 0.2
+"""A single-cell image shows its cell within this share of its side from the middle."""
+
+SINGLE_PER_SOURCE = 150
+"""About so many images are labelled of a set of single cells, evenly spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An image at STORED_UM and what the network finds in it, in its pixels."""
+
+    image: Image
+    found: Detections
+
+    @classmethod
+    def of(cls, image: Image, pixel_um: float, network: Network) -> "_Seen":
+        stored = resized(image, pixel_um / STORED_UM)
+        found = detections(resized(image, pixel_um / WORK_UM), network)
+        scale = np.float32(WORK_UM / STORED_UM)
+        placed = Detections(found.kinds, found.logits, found.centres * scale, found.radii * scale)
+        return cls(stored, placed)
+
+    def field(self, believed: NDArray[np.bool_], source: str) -> Field | None:
+        """The image with the believed cells as its labels; None where nothing is stained."""
+        chosen = self.found.only(believed)
+        boxed = _widened(boxes(chosen, self.image.shape[:2]), self.image.shape)
+        field = outlined_field(
+            self.image, {kind: boxed[chosen.kinds == number] for number, kind in enumerate(KINDS)}, source
+        )
+        if field is None:
+            return None
+        shape = field.image.shape[0], field.image.shape[1]
+        doubtful = np.zeros(shape, np.bool_)
+        for outline in star.outlines(self.found.centres[~believed], self.found.radii[~believed]):
+            doubtful |= star.filled(outline, shape)
+        for outline in star.outlines(field.cells.centres, field.cells.radii):
+            doubtful &= ~star.filled(outline, shape)
+        return replace(field, unknown=field.unknown | doubtful)
+
+
+def _widened(boxed: Floats, shape: tuple[int, ...]) -> Floats:
+    """Boxes that stand as far off their cells as a person's do, inside the image."""
+    middle, reach = (boxed[:, :2] + boxed[:, 2:]) / 2, (boxed[:, 2:] - boxed[:, :2]) / 2 / BOX_SHARE
+    limit = np.array([shape[1], shape[0]], np.float32)
+    return np.concatenate([np.clip(middle - reach, 0, limit), np.clip(middle + reach, 0, limit)], axis=1)
+
+
+def pointed(data: Path, network: Network) -> Iterator[Field]:
+    """Label the training fields of rbc_chula, whose red cells are marked by points."""
+    folder = data / "rbc_chula"
+    for row in _rows(folder, "train"):
+        image = read_rgb(folder / row["file"])
+        pixel_um = estimate_pixel_um(image, network)
+        if pixel_um is None:
+            continue
+        seen = _Seen.of(image, pixel_um, network)
+        points = np.loadtxt(folder / row["label_file"], np.float32, ndmin=2)[:, :2]
+        marked = _marked(seen.found, points * np.float32(pixel_um / STORED_UM))
+        sure = (seen.found.kinds != 0) & (seen.found.logits > SURE[seen.found.kinds])
+        if (field := seen.field(marked | sure, "rbc_chula")) is not None:
+            yield field
+
+
+def _marked(found: Detections, points: Floats) -> NDArray[np.bool_]:
+    """Which red cells lie on a point, each point in one cell only."""
+    marked = np.zeros(len(found), np.bool_)
+    red = np.flatnonzero((found.kinds == 0) & (found.logits > POINT_LOGIT))
+    if not len(points) or not len(red):
+        return marked
+    distance, nearest = cKDTree(points).query(found.centres[red])
+    close = distance < 0.5 * found.radii[red].mean(axis=1)
+    taken: set[int] = set()
+    for index in np.flatnonzero(close)[np.argsort(-found.logits[red[close]], kind="stable")]:
+        if int(nearest[index]) not in taken:
+            taken.add(int(nearest[index]))
+            marked[red[index]] = True
+    return marked
+
+
+def single(data: Path, source: str, split: str, network: Network) -> Iterator[Field]:
+    """Label images of single white cells: the cell in the middle, and what else the network is sure of."""
+    folder = data / source
+    rows = _rows(folder, split)
+    for row in rows[:: max(1, len(rows) // SINGLE_PER_SOURCE)]:
+        image = read_rgb(folder / row["file"])
+        pixel_um = estimate_pixel_um(image, network)
+        if pixel_um is None:
+            continue
+        seen = _Seen.of(image, pixel_um, network)
+        size = np.array(seen.image.shape[1::-1], np.float32)
+        middle = (np.abs(seen.found.centres - size / 2) < MIDDLE * size).all(axis=1)
+        wanted = 2 if "platelet" in row["label"] else 1
+        believed = seen.found.logits > SURE[seen.found.kinds]
+        if not (believed & middle & (seen.found.kinds == wanted)).any():
+            continue
+        if (field := seen.field(believed, source)) is not None:
+            yield field
+
+
+def _rows(folder: Path, split: str) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as lines:
+        return [row for row in csv.DictReader(lines) if row["split"] == split]
