@@ -28,7 +28,7 @@ ENDS = (0.05, 0.10, 0.60, 0.75, 0.95, 1.0)
 OVERVIEW_SIDE = 2048
 """Longer side in px of the picture of the whole slide from which its tissue is told from empty glass."""
 
-NETWORKS = (registry.SEGMENTATION_NETWORK, registry.WBC_NETWORK)
+NETWORKS = (registry.WBC_NETWORK, registry.SEGMENTATION_NETWORK)
 
 Progress = Callable[[str, float], None]
 
