@@ -1,12 +1,10 @@
 """TIFF and the formats of slide scanners as they are handed in: never unpacked whole where they are large."""
 
 import io
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import openslide
@@ -17,6 +15,7 @@ from django.utils.translation import gettext as _
 from PIL import Image
 
 from . import tiffs
+from .local_files import local_path
 from .photographs import in_srgb
 from .upload_types import (
     FORMATS_TEXT,
@@ -98,7 +97,7 @@ def _check_largest(seen: Seen) -> None:
 @contextmanager
 def _opened(file: File) -> Iterator[_Opened]:
     """The slide in the file; what its library raises inside becomes UploadRefused."""
-    with _local(file) as path:
+    with local_path(file) as path:
         with path.open("rb") as content:
             start = content.read(140)
         maker = openslide.OpenSlide.detect_format(path)
@@ -122,29 +121,6 @@ def _scanned(maker: str, path: Path) -> Iterator["_Scanned"]:
             yield _Scanned(maker, slide)
     except openslide.OpenSlideError as error:
         raise corrupt() from error
-
-
-@contextmanager
-def _local(file: File) -> Iterator[Path]:
-    """The file as a path alone in a folder, because OpenSlide takes DICOM files beside it for its series."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "slide")
-        if own := _own_path(file):
-            path.symlink_to(own)
-        else:
-            file.seek(0)
-            with path.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-        yield path
-
-
-def _own_path(file: File) -> Path | None:
-    """Where the file lies on this machine: as an upload on disk, or in local storage."""
-    try:
-        place = file.temporary_file_path() if hasattr(file, "temporary_file_path") else file.path  # type: ignore[attr-defined]
-    except (AttributeError, NotImplementedError):
-        return None
-    return Path(place) if Path(place).is_file() else None
 
 
 def _no_slide(start: bytes) -> UploadRefused:

@@ -2,14 +2,13 @@
 
 import base64
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID
 
@@ -18,17 +17,16 @@ from celery import shared_task
 from celery.signals import worker_process_init
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models.fields.files import FieldFile
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from cases.local_files import local_path
 from inference import pictures, predictions, runs
 from inference.models import AnalysisRun
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
-FETCHED_AT_ONCE = 4 * 1024 * 1024
 INTERNAL_ERROR = gettext_noop(
     "The analysis stopped at a fault of the program, which has been logged. Repeat it; if it stops again,"
     " tell the administrator of the laboratory."
@@ -82,32 +80,13 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
     from inference.pipeline.config import Config
     from inference.pipeline.overlay import overlay
 
-    with local_path(run.smear.original, run.smear.suffix) as path:
-        findings = analyse(path, Config(pixel_um=run.smear.case.pixel_um), _progress(run, token))
-    with run.smear.preview.open() as preview:
+    smear = run.smear
+    with local_path(smear.original, smear.suffix) as path:
+        findings = analyse(path, Config(pixel_um=smear.case.pixel_um), _progress(run, token))
+    with smear.preview.open() as preview:
         picture = pictures.pixels(preview)
     drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
     runs.save(run.pk, token, findings, drawn)
-
-
-@contextmanager
-def local_path(file: FieldFile, suffix: str) -> Iterator[Path]:
-    """A stored file as a path, alone in a folder: readers of slides in several files look around there.
-
-    A file that lies on this machine is linked, not copied; any other is fetched.
-    """
-    with TemporaryDirectory() as folder:
-        place = Path(folder) / f"smear{suffix}"
-        try:
-            place.symlink_to(Path(file.path).resolve(strict=True))
-        except NotImplementedError:
-            _fetch(file, place)
-        yield place
-
-
-def _fetch(file: FieldFile, place: Path) -> None:
-    with file.open() as source, place.open("wb") as copy:
-        shutil.copyfileobj(source, copy, FETCHED_AT_ONCE)
 
 
 def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
