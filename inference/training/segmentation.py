@@ -4,21 +4,19 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from inference.pipeline.networks import segmentation as networks
 from inference.pipeline.networks.registry import InputContract
 from inference.pipeline.networks.runtime import FromPixels
 from inference.pipeline.networks.segmentation import StarNetwork
+from inference.training.optimisation import Optimisation, one_thread
 from inference.training.segmentation_labels import Field
 from inference.training.segmentation_scenes import compose, shown
 from inference.training.segmentation_targets import Losses, Targets, losses, targets_of
@@ -31,8 +29,6 @@ CONTRACT = InputContract(
     std=(0.20, 0.22, 0.17),
     preprocessing="resized to 0.2 µm per pixel, filled up with the mean to sides that are multiples of 32 px",
 )
-
-PARTS = ("module", "average", "optimiser", "schedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,60 +71,16 @@ class Windows(Dataset[dict[str, Tensor]]):
         return {"pixels": torch.from_numpy(shown(scene, beyond, rng)), **drawn}
 
 
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+class Trainer(Optimisation):
+    """The training of the segmentation network."""
 
-
-class Trainer:
-    """Network, optimiser, schedule and moving average of one training, and their checkpoint."""
+    fused_on_cpu = True
 
     def __init__(self, recipe: Recipe, sources: Sequence[Field], out: Path) -> None:
-        self.recipe, self.sources, self.out = recipe, sources, out
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.recipe, self.sources = recipe, sources
         torch.manual_seed(recipe.seed)
         module = FromPixels(networks.build(recipe.architecture), CONTRACT)
-        self.module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        average = get_ema_multi_avg_fn(recipe.ema_decay)
-        self.average = AveragedModel(self.module, multi_avg_fn=average, use_buffers=True)
-        self.optimiser = torch.optim.AdamW(
-            _groups(self.module, recipe.weight_decay), lr=recipe.learning_rate, fused=True
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser,
-            recipe.learning_rate,
-            total_steps=recipe.epochs * recipe.steps,
-            pct_start=recipe.warmup,
-            cycle_momentum=False,
-        )
-        self.epoch = 0
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where the state after each epoch is kept."""
-        return self.out / "checkpoint.pt"
-
-    def resume(self) -> bool:
-        """Take up the state of the last finished epoch; False when there is none.
-
-        Raises ValueError when the checkpoint belongs to another recipe.
-        """
-        if not self.checkpoint.is_file():
-            return False
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
-            raise ValueError(f"{self.checkpoint} was made with another recipe; choose another --out.")
-        for part in PARTS:
-            getattr(self, part).load_state_dict(state[part])
-        self.epoch = state["epoch"]
-        return True
-
-    def save(self) -> None:
-        """Write the checkpoint so that a crash leaves either the old one or the new one."""
-        parts = {part: getattr(self, part).state_dict() for part in PARTS}
-        fresh = self.checkpoint.with_suffix(".new")
-        torch.save({**parts, "epoch": self.epoch, "recipe": asdict(self.recipe)}, fresh)
-        fresh.replace(self.checkpoint)
+        super().__init__(module, recipe, recipe.epochs * recipe.steps, out)
 
     def run_epoch(self, workers: int) -> dict[str, float]:
         """Train for one epoch, save the checkpoint, and return the mean of each part of the loss."""
@@ -137,7 +89,7 @@ class Trainer:
             Windows(self.sources, self.recipe, self.epoch),
             batch_size=self.recipe.batch,
             num_workers=workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             prefetch_factor=4 if workers else None,
         )
         parts = [self.step(batch) for batch in batches]
@@ -154,12 +106,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             maps = self.module(batch["pixels"])
         lost = losses(maps, batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        lost.total.backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self.average.update_parameters(self.module)
+        self.descend(lost.total)
         return Losses(*(getattr(lost, part.name).detach() for part in fields(Losses)))
 
     @property
@@ -169,13 +116,6 @@ class Trainer:
         if not isinstance(averaged, FromPixels) or not isinstance(averaged.network, StarNetwork):
             raise TypeError("the averaged module is not the segmentation network")
         return averaged.network
-
-
-def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay kernels only, not biases and normalisation."""
-    kernels = [p for p in module.parameters() if p.ndim > 1]
-    rest = [p for p in module.parameters() if p.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
 def train(

@@ -4,17 +4,14 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from inference.pipeline.config import WBC_CLASSES
@@ -23,6 +20,7 @@ from inference.pipeline.networks.registry import InputContract
 from inference.pipeline.networks.runtime import FromPixels, prepare
 from inference.training.augmentation import GENTLE, Strength, augment
 from inference.training.crops import Crops
+from inference.training.optimisation import Optimisation, one_thread
 
 log = logging.getLogger(__name__)
 
@@ -86,69 +84,15 @@ class _Draw(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(image), int(self.crops.labels[index])
 
 
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-
-class Trainer:
-    """Network, optimiser, schedule and moving average of one training, and their checkpoint."""
+class Trainer(Optimisation):
+    """The training of the white-cell network."""
 
     def __init__(self, recipe: Recipe, train_crops: Crops, out: Path) -> None:
-        self.recipe, self.crops, self.out = recipe, train_crops, out
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.recipe, self.crops = recipe, train_crops
         torch.manual_seed(recipe.seed)
         network = wbc.build(recipe.architecture, len(WBC_CLASSES), recipe.init)
-        module = FromPixels(network, recipe.contract)
-        self.module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = AveragedModel(
-            self.module,
-            multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay),
-            use_buffers=True,
-        )
-        self.optimiser = torch.optim.AdamW(
-            _groups(self.module, recipe.weight_decay),
-            lr=recipe.learning_rate,
-            fused=self.device.type == "cuda",
-        )
         steps = recipe.epochs * max(1, len(train_crops.labels) // recipe.batch)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser,
-            recipe.learning_rate,
-            total_steps=steps,
-            pct_start=recipe.warmup,
-            cycle_momentum=False,
-        )
-        self.epoch = 0
-
-    @property
-    def checkpoint(self) -> Path:
-        """Where the state after each epoch is kept."""
-        return self.out / "checkpoint.pt"
-
-    def resume(self) -> bool:
-        """Take up the state of the last finished epoch; False when there is none.
-
-        Raises ValueError when the checkpoint belongs to another recipe.
-        """
-        if not self.checkpoint.is_file():
-            return False
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
-            raise ValueError(f"{self.checkpoint} was made with another recipe; choose another --out.")
-        for part in ("module", "average", "optimiser", "schedule"):
-            getattr(self, part).load_state_dict(state[part])
-        self.epoch = state["epoch"]
-        return True
-
-    def save(self) -> None:
-        """Write the checkpoint so that a crash leaves either the old one or the new one."""
-        parts = {
-            part: getattr(self, part).state_dict() for part in ("module", "average", "optimiser", "schedule")
-        }
-        fresh = self.checkpoint.with_suffix(".new")
-        torch.save({**parts, "epoch": self.epoch, "recipe": asdict(self.recipe)}, fresh)
-        fresh.replace(self.checkpoint)
+        super().__init__(FromPixels(network, recipe.contract), recipe, steps, out)
 
     def _batches(self, workers: int) -> DataLoader[tuple[Tensor, int]]:
         return DataLoader(
@@ -156,7 +100,7 @@ class Trainer:
             batch_size=self.recipe.batch,
             drop_last=True,
             num_workers=workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             prefetch_factor=4 if workers else None,
         )
 
@@ -174,12 +118,7 @@ class Trainer:
         loss = functional.cross_entropy(
             logits, labels.to(self.device), label_smoothing=self.recipe.label_smoothing
         )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self.average.update_parameters(self.module)
+        self.descend(loss)
         return loss.item()
 
     @property
@@ -189,13 +128,6 @@ class Trainer:
         if not isinstance(averaged, FromPixels):
             raise TypeError("the averaged module is not a network with its input contract")
         return averaged
-
-
-def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices and kernels only, not biases and normalisation."""
-    kernels = [p for p in module.parameters() if p.ndim > 1]
-    rest = [p for p in module.parameters() if p.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
 @torch.inference_mode()

@@ -1,0 +1,105 @@
+"""What every training keeps and does alike: optimiser, schedule, moving average, and their checkpoint."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from inference.pipeline.networks.runtime import FromPixels
+
+PARTS = ("module", "average", "optimiser", "schedule")
+
+
+class Recipe(Protocol):
+    """What the recipe of any training says about its optimisation; a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def weight_decay(self) -> float: ...
+
+    @property
+    def ema_decay(self) -> float: ...
+
+    @property
+    def warmup(self) -> float: ...
+
+
+class Optimisation:
+    """A network that learns: AdamW, one cycle of the learning rate over `steps`, a moving average of the
+    weights, and their checkpoint in `out`. On a CPU the fused step is for whoever sets `fused_on_cpu`."""
+
+    fused_on_cpu = False
+
+    def __init__(self, module: FromPixels, recipe: Recipe, steps: int, out: Path) -> None:
+        self.out, self._recipe, self.epoch = out, recipe, 0
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        average = get_ema_multi_avg_fn(recipe.ema_decay)
+        self.average = AveragedModel(self.module, multi_avg_fn=average, use_buffers=True)
+        groups = _groups(self.module, recipe.weight_decay)
+        fused = self.fused_on_cpu or self.device.type == "cuda"
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            recipe.learning_rate,
+            total_steps=steps,
+            pct_start=recipe.warmup,
+            cycle_momentum=False,
+        )
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state after each epoch is kept."""
+        return self.out / "checkpoint.pt"
+
+    def resume(self) -> bool:
+        """Take up the state of the last finished epoch; False when there is none.
+
+        Raises ValueError when the checkpoint belongs to another recipe.
+        """
+        if not self.checkpoint.is_file():
+            return False
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["recipe"] != asdict(self._recipe):
+            raise ValueError(f"{self.checkpoint} was made with another recipe; choose another --out.")
+        for part in PARTS:
+            getattr(self, part).load_state_dict(state[part])
+        self.epoch = state["epoch"]
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint so that a crash leaves either the old one or the new one."""
+        parts = {part: getattr(self, part).state_dict() for part in PARTS}
+        fresh = self.checkpoint.with_suffix(".new")
+        torch.save({**parts, "epoch": self.epoch, "recipe": asdict(self._recipe)}, fresh)
+        fresh.replace(self.checkpoint)
+
+    def descend(self, loss: Tensor) -> None:
+        """Take one step down the gradient of a loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.average.update_parameters(self.module)
+
+
+def one_thread(_: int) -> None:
+    """Keep a process that prepares batches to one thread; for `DataLoader`."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels only, not biases and normalisation."""
+    kernels = [p for p in module.parameters() if p.ndim > 1]
+    rest = [p for p in module.parameters() if p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
