@@ -233,13 +233,43 @@ def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
     return [{"code": n.code, "text": n.text, "severity": n.severity.value} for n in notices]
 
 
+def _differential(aggregate: Aggregate) -> dict[str, Any]:
+    shares = aggregate.differential
+    return {
+        "total": aggregate.wbc_count,
+        "distribution": {label: share.count for label, share in shares.items()},
+        "percent": {label: round(share.percent, 2) for label, share in shares.items()},
+        "intervals_95": {label: [round(s.low, 2), round(s.high, 2)] for label, s in shares.items()},
+        "erythroblast_count": aggregate.erythroblast_count,
+        "erythroblasts_per_100_wbc": _round(aggregate.erythroblasts_per_100_wbc, 2),
+        "artifact_count": aggregate.artifact_count,
+        "left_shift_index": _round(aggregate.left_shift_index, 2),
+        "myeloid_erythroid_ratio": _round(aggregate.myeloid_erythroid_ratio, 2),
+        "flags": _notices(aggregate.flags),
+    }
+
+
+def _quality_metrics(findings: Findings) -> dict[str, Any]:
+    aggregate, quality = findings.aggregate, findings.quality
+    return {
+        "avg_confidence": _round(aggregate.mean_confidence),
+        "uncertain_share": _round(aggregate.uncertain_share),
+        "stain_quality": round(quality.stain, 3),
+        "focus_quality": round(quality.focus, 3),
+        "exposure_quality": round(quality.exposure, 3),
+        "coverage": round(quality.coverage, 3),
+        "clumping_quality": round(quality.clumping, 3),
+        "outcome": quality.outcome.value,
+        "tiles": {state.value: findings.coverage.count(state) for state in TileState},
+    }
+
+
 def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str, Any]:
     """Write the findings as the JSON payload that other systems read.
 
     Stages that did not run say ``"status": "not_analysed"`` and hold no figures.
     """
-    aggregate, quality = findings.aggregate, findings.quality
-    shares = aggregate.differential
+    aggregate = findings.aggregate
     return {
         "image_id": image_id,
         "timestamp": timestamp.isoformat(),
@@ -250,7 +280,7 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
             "wbc_count": aggregate.wbc_count,
             "platelet_count": aggregate.platelet_count,
             "rbc_wbc_ratio": _round(aggregate.rbc_wbc_ratio, 2),
-            "image_quality": round(quality.score, 3),
+            "image_quality": round(findings.quality.score, 3),
         },
         "rbc_analysis": {
             "status": "not_analysed",
@@ -259,33 +289,12 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
             "abnormality_rate": None,
             "flags": [],
         },
-        "wbc_differential": {
-            "total": aggregate.wbc_count,
-            "distribution": {label: share.count for label, share in shares.items()},
-            "percent": {label: round(share.percent, 2) for label, share in shares.items()},
-            "intervals_95": {label: [round(s.low, 2), round(s.high, 2)] for label, s in shares.items()},
-            "erythroblast_count": aggregate.erythroblast_count,
-            "erythroblasts_per_100_wbc": _round(aggregate.erythroblasts_per_100_wbc, 2),
-            "artifact_count": aggregate.artifact_count,
-            "left_shift_index": _round(aggregate.left_shift_index, 2),
-            "myeloid_erythroid_ratio": _round(aggregate.myeloid_erythroid_ratio, 2),
-            "flags": _notices(aggregate.flags),
-        },
+        "wbc_differential": _differential(aggregate),
         "staging": {"status": "not_analysed", "label": None, "probabilities": {}},
         "cell_detections": [_detection(cell) for cell in findings.cells],
         "uncertain_cases": [_uncertain(cell) for cell in findings.cells if cell.review_reasons],
-        "quality_metrics": {
-            "avg_confidence": _round(aggregate.mean_confidence),
-            "uncertain_share": _round(aggregate.uncertain_share),
-            "stain_quality": round(quality.stain, 3),
-            "focus_quality": round(quality.focus, 3),
-            "exposure_quality": round(quality.exposure, 3),
-            "coverage": round(quality.coverage, 3),
-            "clumping_quality": round(quality.clumping, 3),
-            "outcome": quality.outcome.value,
-            "tiles": {state.value: findings.coverage.count(state) for state in TileState},
-        },
-        "notices": _notices((*quality.notices, *findings.notices)),
+        "quality_metrics": _quality_metrics(findings),
+        "notices": _notices((*findings.quality.notices, *findings.notices)),
         "image": {
             "width": findings.width,
             "height": findings.height,
