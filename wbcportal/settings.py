@@ -175,6 +175,8 @@ _S3_OPTIONS = {
     "region_name": env.text("S3_REGION") or None,
     "file_overwrite": False,
     "default_acl": "private",
+    # A fetched file beyond this lies on disk; without a limit a whole slide would lie in memory.
+    "max_memory_size": 16 * 1024 * 1024,
 }
 STORAGES = {
     "default": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": _S3_OPTIONS}
