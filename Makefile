@@ -21,9 +21,10 @@ install: .venv/installed
 	npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
-.venv/installed-for-tests: .venv/installed requirements-dev.txt
+.venv/installed-for-tests: .venv/installed requirements-dev.txt requirements-yolo.txt
 	deploy/packages test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r requirements-yolo.txt
 	touch $@
 
 # One thread per process and no spinning: the tests start workers beside themselves.

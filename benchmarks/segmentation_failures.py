@@ -3,7 +3,7 @@
 python benchmarks/segmentation_failures.py ../shared/data OUT [COUNT]
 
 Found cells are drawn with their outline, thin and green where a label agrees, thick and red where none does;
-labelled cells that were missed have a yellow box.
+labelled cells that were missed have a yellow box. OUT/outlines.png is the same on white, without the images.
 """
 
 import csv
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline.findings import Box, Instance, Kind
@@ -49,6 +50,17 @@ def drawn(image: np.ndarray, cells: tuple[list[Instance], list[Instance], list[B
     return picture
 
 
+def sheet(pictures: list[np.ndarray], across: int = 4, side: int = 300) -> np.ndarray:
+    """Pictures side by side, row by row, each in a square."""
+    canvas = np.full((-(-len(pictures) // across) * side, across * side, 3), 255, np.uint8)
+    for place, picture in enumerate(pictures):
+        factor = (side - 8) / max(picture.shape[:2])
+        small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        y, x = place // across * side, place % across * side
+        canvas[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return canvas
+
+
 def main(data: Path, out: Path, count: str = "12") -> None:
     folder = data / "fields_txl"
     with (folder / "index.csv").open(encoding="utf-8") as file:
@@ -57,12 +69,16 @@ def main(data: Path, out: Path, count: str = "12") -> None:
     for row in rows:
         image = read_rgb(folder / row["file"])
         cells = judged(image, read_boxes(folder / row["label_file"], NAMES, image.shape))
-        seen.append((len(cells[1]) + len(cells[2]), row["file"], drawn(image, cells)))
+        seen.append((len(cells[1]) + len(cells[2]), row["file"], image, cells))
+    worst = sorted(seen, key=lambda s: -s[0])[: int(count)]
     out.mkdir(parents=True, exist_ok=True)
-    for place, (errors, name, picture) in enumerate(sorted(seen, key=lambda s: -s[0])[: int(count)], start=1):
+    for place, (errors, name, image, cells) in enumerate(worst, start=1):
         path = out / f"{place:02d}_{errors}_errors_{Path(name).stem[:8]}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(path), cv2.cvtColor(drawn(image, cells), cv2.COLOR_RGB2BGR))
         print(path)
+    outlines = sheet([drawn(np.full_like(image, 255), cells) for _, _, image, cells in worst])
+    few_colours = PillowImage.fromarray(outlines).quantize(16, dither=PillowImage.Dither.NONE)
+    few_colours.save(out / "outlines.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -14,4 +14,5 @@ class InferenceConfig(AppConfig):
         from . import checks, selectors
 
         register(checks.networks_are_whole, "inference")
+        register(checks.segmentation_engine_is_known, "inference")
         NAV_COUNTS["review"] = (Verb.REVIEW_VIEW, selectors.queue_count)

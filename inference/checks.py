@@ -3,17 +3,37 @@
 from collections.abc import Iterable
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
 
+from inference.pipeline.config import SegmentationEngine
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.networks import registry
 
 REQUIRED = (registry.WBC_NETWORK, registry.SEGMENTATION_NETWORK)
+WITHOUT_WEIGHTS = (SegmentationEngine.COMPACT, SegmentationEngine.WATERSHED)
+"""Engines that need no weight file but the required ones."""
 
 
 def networks_are_whole(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """Compare the weight file of every model card with its sha256; torch is not needed for it."""
-    return list(_problems(sorted({*REQUIRED, *registry.names()})))
+    chosen = settings.SEGMENTATION_ENGINE
+    own = {*SegmentationEngine} - {*WITHOUT_WEIGHTS}
+    needed = {f"{registry.SEGMENTATION_NETWORK}_{chosen}"} if chosen in own else set()
+    return list(_problems(sorted({*REQUIRED, *needed, *registry.names()})))
+
+
+def segmentation_engine_is_known(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """The engine of the settings is one of the product's."""
+    if settings.SEGMENTATION_ENGINE in [*SegmentationEngine]:
+        return []
+    return [
+        checks.Error(
+            f"SEGMENTATION_ENGINE is {settings.SEGMENTATION_ENGINE!r}; the engines are"
+            f" {', '.join(SegmentationEngine)}.",
+            id="inference.E002",
+        )
+    ]
 
 
 def _problems(names: Iterable[str]) -> Iterable[checks.CheckMessage]:

@@ -63,6 +63,7 @@ TILE_STATES: dict[str, Promise] = {
     "analysed": _("analysed"),
     "background": _("empty glass"),
     "blurred": _("out of focus"),
+    "failed": _("could not be analysed"),
 }
 
 SOURCE_NAMES: dict[str, Promise] = {

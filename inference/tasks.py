@@ -23,6 +23,7 @@ from django.utils.translation import gettext_noop
 from cases.local_files import local_path
 from inference import pictures, predictions, runs
 from inference.models import AnalysisRun
+from inference.pipeline.config import Config, SegmentationEngine
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,14 @@ def warm_up(**_: Any) -> None:
     from inference.pipeline.errors import NetworkUnavailable
 
     try:
-        analyse.warm_up()
+        analyse.warm_up(_config())
     except NetworkUnavailable as error:
         logger.error("No smear can be analysed: %s", error.text)
+
+
+def _config(pixel_um: float | None = None) -> Config:
+    """The analysis as this installation is set up."""
+    return Config(pixel_um=pixel_um, engine=SegmentationEngine(settings.SEGMENTATION_ENGINE))
 
 
 @shared_task
@@ -77,12 +83,11 @@ def _fail(run_id: str, token: UUID, code: str, text: str) -> None:
 
 def _analyse(run: AnalysisRun, token: UUID) -> None:
     from inference.pipeline.analyse import analyse
-    from inference.pipeline.config import Config
     from inference.pipeline.overlay import overlay
 
     smear = run.smear
     with local_path(smear.original, smear.suffix) as path:
-        findings = analyse(path, Config(pixel_um=smear.case.pixel_um), _progress(run, token))
+        findings = analyse(path, _config(smear.case.pixel_um), _progress(run, token))
     with smear.preview.open() as preview:
         picture = pictures.pixels(preview)
     drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
@@ -151,13 +156,12 @@ def predict_cell(place: str, image: str, suffix: str) -> None:
 
 def _predict(image: bytes, suffix: str) -> dict[str, Any]:
     """The answer of `predict/`. `llm_report` is null: no language model is installed."""
-    from inference.pipeline.config import Config
     from inference.pipeline.single_cell import predict
 
     with NamedTemporaryFile(suffix=suffix) as file:
         file.write(image)
         file.flush()
-        said = predict(Path(file.name), Config())
+        said = predict(Path(file.name), _config())
     heated = pictures.heated_png(said.crop, np.asarray(said.explanation.heatmap))
     return {
         "class": said.call.label,

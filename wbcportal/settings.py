@@ -249,6 +249,8 @@ RUN_LOST_AFTER_SECONDS = 20
 RUN_MAX_ATTEMPTS = 3
 REVIEW_CLAIM_MINUTES = 15
 # none, DEVAST or AIAST: the security label that exported FHIR observations carry.
+SEGMENTATION_ENGINE = env.text("SEGMENTATION_ENGINE", "compact")
+
 FHIR_AI_LABEL = env.text("FHIR_AI_LABEL", "none")
 
 # --- language, time, log --------------------------------------------------------------------------

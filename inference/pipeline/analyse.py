@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from inference.pipeline import quality, tiling
+from inference.pipeline import quality, segmentation, tiling
 from inference.pipeline.aggregation import aggregate
 from inference.pipeline.calls import Reader
 from inference.pipeline.config import Config
@@ -27,8 +27,6 @@ ENDS = (0.05, 0.10, 0.60, 0.75, 0.95, 1.0)
 
 OVERVIEW_SIDE = 2048
 """Longer side in px of the picture of the whole slide from which its tissue is told from empty glass."""
-
-NETWORKS = (registry.WBC_NETWORK, registry.SEGMENTATION_NETWORK)
 
 Progress = Callable[[str, float], None]
 
@@ -82,7 +80,8 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
         if colours.beyond:
             judged = quality.with_stain_review(judged, colours.beyond, colours.known)
     with clock("segmentation") as part:
-        found = _some(search(slide, samples, plan, config, part))
+        engine = segmentation.engine(config.engine)
+        found = _some(search(slide, samples, plan, config, engine, part))
     reader = Reader(slide, network, colours, through, config)
     with clock("classification") as part:
         crops = reader.crops(found.whites)
@@ -103,17 +102,17 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
         quality=judged,
         cells=counted,
         aggregate=figures,
-        networks=tuple(registry.card(name).used for name in NETWORKS),
+        networks=(network.card.used, *engine.used),
         notices=(*slide.notices, *colours.notices, *through.notices, *found.notices),
         seconds=clock.seconds,
         coverage=found.coverage,
     )
 
 
-def warm_up() -> None:
+def warm_up(config: Config) -> None:
     """Load and compile the networks of the stages. Raises NetworkUnavailable when one is missing."""
-    for name in NETWORKS:
-        runtime.load(name).warm_up()
+    runtime.load(registry.WBC_NETWORK).warm_up()
+    segmentation.engine(config.engine).warm_up()
 
 
 def review_reasons(call: Call, config: Config, stain_beyond: bool = False) -> tuple[str, ...]:

@@ -1,18 +1,19 @@
 """Decides which instances count as cells, removes duplicates, and cuts out the squares to classify."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from inference.pipeline.config import REFERENCE_PIXEL_UM, CellConfig, TileConfig
 from inference.pipeline.findings import Box, Image, Instance, Kind
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Same = Callable[[Numbers, Numbers], Flags]
+Indices = NDArray[np.int64]
 KINDS = tuple(Kind)
 
 PART_SHARE = 0.75
@@ -103,50 +104,76 @@ def drop_duplicates(instances: Sequence[Instance], config: CellConfig) -> list[I
         whole cell and the part of it that a neighbouring tile saw, the whole one.
     """
     surest = sorted(instances, key=lambda instance: -instance.confidence)
-    distinct = _survivors(surest, lambda row, others: _iou(row, others) >= config.duplicate_iou)
-    whole = _survivors(sorted(distinct, key=lambda instance: -instance.area_px), _part_of_larger)
-    return sorted(whole, key=lambda instance: -instance.confidence)
+    table = _table(surest)
+    larger, inner = _near(table)
+    first, second = np.minimum(larger, inner), np.maximum(larger, inner)
+    again = _iou(table, first, second) >= config.duplicate_iou
+    distinct = _survivors(len(surest), first[again], second[again])
+    part = _part_of_larger(table, larger, inner) & distinct[larger] & distinct[inner]
+    # A part of a part goes with it, so it does not matter which of them is looked at first.
+    whole = np.ones(len(surest), np.bool_)
+    whole[inner[part]] = False
+    return [surest[place] for place in np.flatnonzero(distinct & whole)]
 
 
-def _survivors(instances: Sequence[Instance], same: Same) -> list[Instance]:
-    """Walk through the instances and drop all later ones that are the same cell as one that stays.
+def _table(instances: Sequence[Instance]) -> Numbers:
+    """Box, tile, number of the kind and area of every instance, float64 (n, 7)."""
+    rows = [(*i.box, i.tile, KINDS.index(i.kind), i.area_px) for i in instances]
+    return np.array(rows, np.float64).reshape(-1, 7)
 
-    Only boxes that can touch are compared, found by their left edges, so that the cost of a slide of many
-    tiles grows with its cells and not with their square.
+
+def _near(table: Numbers) -> tuple[Indices, Indices]:
+    """Pairs of which the first has the larger box and the second its centre within the first's half diagonal.
+
+    One of any two boxes that overlap by half, or lie one in the other, is such a pair. Boxes are looked up
+    in classes of size, so that a few large ones do not make every small one's neighbourhood large.
     """
-    if not instances:
-        return []
-    boxes = np.array([(*i.box, i.tile, KINDS.index(i.kind)) for i in instances], np.float64)
-    places = np.argsort(boxes[:, 0])
-    lefts, ordered = boxes[places, 0], boxes[places]
-    widest = float((boxes[:, 2] - boxes[:, 0]).max())
-    first = np.searchsorted(lefts, boxes[:, 0] - widest)
-    last = np.searchsorted(lefts, boxes[:, 2])
-    alive = np.ones(len(instances), np.bool_)
-    for place in range(len(instances)):
-        if alive[place]:
-            near = slice(first[place], last[place])
-            again = same(boxes[place], ordered[near]) & (places[near] > place)
-            alive[places[near][again]] = False
-    return [instance for instance, stays in zip(instances, alive, strict=True) if stays]
+    if len(table) < 2:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    centres = (table[:, :2] + table[:, 2:4]) / 2
+    sides = table[:, 2:4] - table[:, :2]
+    reach, size = np.hypot(*sides.T) / 2, sides.prod(axis=1)
+    everything = cKDTree(centres)
+    classes = np.round(2 * np.log2(np.maximum(reach, 1))).astype(np.int64)
+    found = [np.zeros((0, 2), np.int64)]
+    for number in np.unique(classes):
+        members = np.flatnonzero(classes == number)
+        near = cKDTree(centres[members]).sparse_distance_matrix(
+            everything, float(reach[members].max()), output_type="ndarray"
+        )
+        pairs = np.column_stack([members[near["i"]], near["j"]])
+        smaller = size[pairs[:, 1]] < size[pairs[:, 0]]
+        equal = (size[pairs[:, 1]] == size[pairs[:, 0]]) & (pairs[:, 0] < pairs[:, 1])
+        found.append(pairs[smaller | equal])
+    larger, inner = np.concatenate(found).T
+    return larger, inner
 
 
-def _part_of_larger(row: Numbers, others: Numbers) -> Flags:
-    """Whether most of each box lies in the first one, which another tile saw as the same kind."""
-    inside = _shared(row, others) >= PART_SHARE * np.prod(others[:, 2:4] - others[:, :2], axis=1)
-    return np.asarray(inside & (others[:, 4] != row[4]) & (others[:, 5] == row[5]))
+def _survivors(count: int, surer: Indices, other: Indices) -> Flags:
+    """Which of `count` instances, surest first, stay when of each pair the surer one, if it stays itself,
+    drops the other."""
+    alive = np.ones(count, np.bool_)
+    for place in np.lexsort((other, surer)):
+        alive[other[place]] &= not alive[surer[place]]
+    return alive
 
 
-def _iou(row: Numbers, others: Numbers) -> Numbers:
-    shared = _shared(row, others)
-    union = np.prod(row[2:4] - row[:2]) + np.prod(others[:, 2:4] - others[:, :2], axis=1) - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))
+def _part_of_larger(table: Numbers, larger: Indices, inner: Indices) -> Flags:
+    """Whether most of each inner box lies in the larger one, which another tile saw as the same kind."""
+    first, second = table[larger], table[inner]
+    inside = _shared(first, second) >= PART_SHARE * (second[:, 2:4] - second[:, :2]).prod(axis=1)
+    apart = (first[:, 4] != second[:, 4]) & (first[:, 5] == second[:, 5])
+    return np.asarray(inside & apart & (first[:, 6] >= second[:, 6]))
 
 
-def _shared(row: Numbers, others: Numbers) -> Numbers:
-    low = np.maximum(row[:2], others[:, :2])
-    high = np.minimum(row[2:4], others[:, 2:4])
-    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=1))
+def _iou(table: Numbers, first: Indices, second: Indices) -> Numbers:
+    shared, sizes = _shared(table[first], table[second]), (table[:, 2:4] - table[:, :2]).prod(axis=1)
+    return np.asarray(shared / np.maximum(sizes[first] + sizes[second] - shared, 1e-9))
+
+
+def _shared(first: Numbers, second: Numbers) -> Numbers:
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:4], second[:, 2:4])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=1))
 
 
 def crop_box(instance: Instance, padding: float) -> Box:

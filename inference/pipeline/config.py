@@ -1,6 +1,7 @@
 """The taxonomy, the numeric contracts of every stage, and the choices a laboratory can make."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 WBC_CLASSES = (
     "neutrophil",
@@ -33,10 +34,20 @@ REFERENCE_PIXEL_UM = 0.1
 REVIEW_CONFIDENCE = 0.7
 
 
+class SegmentationEngine(StrEnum):
+    """The ways to find cells. Only `compact` comes with weights; `watershed` needs none."""
+
+    COMPACT = "compact"
+    WATERSHED = "watershed"
+    MASKRCNN_SWIN = "maskrcnn_swin"
+    HTC = "htc"
+    YOLO11_SEG = "yolo11_seg"
+
+
 @dataclass(frozen=True, slots=True)
 class TileConfig:
     """Square tiles: side and overlap in px, and the least share of tissue worth looking at. `readers` threads
-    read ahead, with at most `prefetch` tiles in memory."""
+    read ahead, with at most `prefetch` tiles in memory; up to `batch` tiles are segmented at once."""
 
     size: int = 1024
     overlap: int = 128
@@ -44,6 +55,7 @@ class TileConfig:
     edge_margin: int = 10
     readers: int = 2
     prefetch: int = 4
+    batch: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,7 @@ class Config:
     """Everything about one analysis that is not in the image."""
 
     pixel_um: float | None = None
+    engine: SegmentationEngine = SegmentationEngine.COMPACT
     tiles: TileConfig = field(default_factory=TileConfig)
     cells: CellConfig = field(default_factory=CellConfig)
     review_confidence: float = REVIEW_CONFIDENCE

@@ -70,6 +70,7 @@ class TileState(StrEnum):
     ANALYSED = "analysed"
     BACKGROUND = "background"
     BLURRED = "blurred"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """Estimates how large a pixel is from the cells themselves."""
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.pipeline import star
 from inference.pipeline.config import RBC_DIAMETER_UM
 from inference.pipeline.findings import Image, Kind
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.networks.segmentation import STRIDE
 from inference.pipeline.segmentation_star import (
     KINDS,
     WORK_UM,
@@ -27,8 +30,11 @@ SCALE_SIDE = 384
 """Side in px, at working resolution, of the window in which the scales are tried."""
 
 LEAST_EVIDENCE = 0.01
+WHITE_DIAMETER_UM = 12.0
+"""Middling diameter of white cells in a smear; lymphocytes have 8 to 10 µm, monocytes up to 20."""
+
 WIDTH_SPREAD = 0.35
-"""By how much (natural logarithm) the width of red cells may be off before a scale is believed much less."""
+"""By how much (natural logarithm) the width of cells may be off before a scale is believed much less."""
 
 CLOSE = 1.15
 """The estimate stands when the red cells at the working resolution are this close to their usual width."""
@@ -80,29 +86,57 @@ def _middle(image: Image, pixel_um: float, most: int) -> Image:
 
 
 def _evidence(found: Detections, image: Image) -> float:
-    """Share of the image taken up by surely found cells, less where red cells have not their usual width or
-    where most cells would be white ones, as red cells seem to be when they are shown too large."""
+    """Share of the image covered by surely found cells, less where they are unlikely cells.
+
+    Unlikely are cells without their usual width; mostly white ones, as red cells seem to be when they are
+    shown too large; one or two red ones and no white, as a white one seems to be when it is shown too small,
+    for a picture of few cells is a picture of a white one; and one cell alone, as a whole group seems to be
+    when it is shown far too large.
+    """
     cells = found.only((found.logits > 0) & (found.kinds != KINDS.index(Kind.PLATELET)))
     if not len(cells):
         return 0.0
-    areas = star.areas(cells.radii)
-    red = cells.kinds == KINDS.index(Kind.RBC)
-    width = np.median(_diameters(areas[red])) / (RBC_DIAMETER_UM / WORK_UM) if red.sum() > 2 else 1.0
+    widths, red = _widths(cells, image) * WORK_UM, cells.kinds == KINDS.index(Kind.RBC)
+    few, white = red.sum() < 3, ~red
+    if few and white.any():
+        width = float(np.median(widths[white])) / WHITE_DIAMETER_UM
+    else:
+        width = float(np.median(widths[red])) / RBC_DIAMETER_UM
     usual = np.exp(-(np.log(width) ** 2) / (2 * WIDTH_SPREAD**2))
-    white = ~red
-    plausible = 0.5 if white.sum() > max(2, red.sum()) else 1.0
-    chance = 1 / (1 + np.exp(-cells.logits))
-    return float(plausible * usual * (chance * areas).sum() / (image.shape[0] * image.shape[1]))
+    odd = white.sum() > max(2, red.sum()) or (few and not white.any())
+    many = len(cells) / (len(cells) + 1)
+    return float(many * usual * _covered(cells, image) * (0.5 if odd else 1.0))
+
+
+def _covered(cells: Detections, image: Image) -> float:
+    """Share of the image that lies in cells, each place as sure as the surest cell there."""
+    canvas = np.zeros(tuple(-(-side // STRIDE) for side in image.shape[:2]), np.float32)
+    outlines = np.round(star.outlines(cells.centres, cells.radii) / STRIDE - 0.5).astype(np.int32)
+    chances = 1 / (1 + np.exp(-cells.logits))
+    for place in np.argsort(chances):
+        cv2.fillConvexPoly(canvas, outlines[place], float(chances[place]))
+    return float(canvas.mean())
 
 
 def _red_diameters(image: Image, network: Network) -> Floats:
-    """Diameters in px of the surely found red cells that the border does not cut."""
+    """Diameters in px of the surely found red cells: of the whole ones where there are enough."""
     found = detections(image, network)
+    red = found.only((found.kinds == KINDS.index(Kind.RBC)) & (found.logits > 0))
+    whole = _whole(red, image)
+    return _widths(red.only(whole) if whole.sum() > 2 else red, image)
+
+
+def _widths(found: Detections, image: Image) -> Floats:
+    """Diameters in px; of a cell that the border cuts the longer side of what is seen of it, which is its
+    diameter as long as half of it is seen."""
     boxed = boxes(found, image.shape[:2])
-    whole = (boxed[:, :2] > 1).all(axis=1) & (boxed[:, 2:] < np.array(image.shape[1::-1]) - 1).all(axis=1)
-    red = found.only(whole & (found.kinds == KINDS.index(Kind.RBC)) & (found.logits > 0))
-    return _diameters(star.areas(red.radii))
+    longer = (boxed[:, 2:] - boxed[:, :2]).max(axis=1, initial=0)
+    round_ones = 2 * np.sqrt(star.areas(found.radii) / np.pi)
+    return np.asarray(np.where(_whole(found, image), round_ones, longer), np.float32)
 
 
-def _diameters(areas: Floats) -> Floats:
-    return np.asarray(2 * np.sqrt(areas / np.pi), np.float32)
+def _whole(found: Detections, image: Image) -> NDArray[np.bool_]:
+    """Which cells the border of the image does not cut."""
+    boxed = boxes(found, image.shape[:2])
+    inside = (boxed[:, :2] > 1).all(axis=1) & (boxed[:, 2:] < np.array(image.shape[1::-1]) - 1).all(axis=1)
+    return np.asarray(inside, np.bool_)

@@ -11,10 +11,13 @@ from inference.pipeline import star
 from inference.pipeline.findings import Image, Kind
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.networks.segmentation import OFFSET_PX, RADIUS_PX, RAYS, STRIDE
+from inference.pipeline.segmentation_engine import UndecodableTile
 from inference.pipeline.star import Floats
 
 KINDS = (Kind.RBC, Kind.WBC, Kind.PLATELET)
 """In the order of the network's outputs."""
+
+WHITE = KINDS.index(Kind.WBC)
 
 WORK_UM = 0.2
 """Pixel size in µm that the network sees: a red cell is then 36 px wide."""
@@ -25,6 +28,9 @@ OpenVINO has to prepare itself."""
 
 LEAST_CHANCE = 0.1
 """Peaks below this are not looked at."""
+
+LOBE = 0.8
+"""A white cell of whose box another's takes up this share, or the other way round, is a lobe of that one."""
 
 SAME_CELL = 0.55
 """Two detections whose boxes overlap by more than this are one cell, whatever their kinds."""
@@ -50,9 +56,13 @@ class Detections:
 
 def detections(image: Image, network: Network) -> Detections:
     """Run the network on uint8 RGB (height, width, 3) at the working resolution and read off the cells."""
+    return decode(network.predict(padded(image, network)[None])[0], (image.shape[0], image.shape[1]))
+
+
+def padded(image: Image, network: Network) -> Image:
+    """The image filled up to sides that the network takes, multiples of BLOCK."""
     height, width = image.shape[:2]
-    padded = filled_up(image, (height + -height % BLOCK, width + -width % BLOCK), network)
-    return decode(network.predict(padded[None])[0], (height, width))
+    return filled_up(image, (height + -height % BLOCK, width + -width % BLOCK), network)
 
 
 def filled_up(image: Image, shape: tuple[int, int], network: Network) -> Image:
@@ -73,7 +83,11 @@ def decode(maps: Floats, shape: tuple[int, int]) -> Detections:
 
     Returns:
         Every peak of a centre map, without those that a surer detection of the same cell outdoes.
+
+    Raises UndecodableTile when the answer holds values that are no numbers.
     """
+    if not np.isfinite(maps).all():
+        raise UndecodableTile("The segmentation network gave no usable answer for this part of the image.")
     found = _peaks(maps, shape)
     return found.only(_unique(found, shape))
 
@@ -114,7 +128,9 @@ def _unique(found: Detections, shape: tuple[int, int]) -> NDArray[np.int64]:
     pairs = cKDTree(found.centres).query_pairs(reach, output_type="ndarray")
     surer, other = pairs.min(axis=1), pairs.max(axis=1)
     all_boxes = boxes(found, shape)
-    same = _overlap(all_boxes[surer], all_boxes[other]) > SAME_CELL
+    first, second = all_boxes[surer], all_boxes[other]
+    both_white = (found.kinds[surer] == WHITE) & (found.kinds[other] == WHITE)
+    same = (_overlap(first, second) > SAME_CELL) | (both_white & (_inside(first, second) > LOBE))
     kept = np.ones(len(found), np.bool_)
     surer, other = surer[same], other[same]
     for index in np.lexsort((other, surer)):
@@ -124,7 +140,20 @@ def _unique(found: Detections, shape: tuple[int, int]) -> NDArray[np.int64]:
 
 def _overlap(first: Floats, second: Floats) -> Floats:
     """IoU of boxes (n, 4), pair by pair."""
+    shared = _shared(first, second)
+    return np.asarray(shared / np.maximum(_size(first) + _size(second) - shared, 1e-6), np.float32)
+
+
+def _inside(first: Floats, second: Floats) -> Floats:
+    """Share of the smaller of two boxes (n, 4) that lies in the other, pair by pair."""
+    smaller = np.minimum(_size(first), _size(second))
+    return np.asarray(_shared(first, second) / np.maximum(smaller, 1e-6), np.float32)
+
+
+def _shared(first: Floats, second: Floats) -> Floats:
     sides = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    area = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1)
-    return np.asarray(shared / np.maximum(area - shared, 1e-6), np.float32)
+    return np.asarray(np.clip(sides, 0, None).prod(axis=1), np.float32)
+
+
+def _size(boxed: Floats) -> Floats:
+    return np.asarray((boxed[:, 2:] - boxed[:, :2]).prod(axis=1), np.float32)

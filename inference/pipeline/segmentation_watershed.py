@@ -5,15 +5,18 @@ the colour that is not the red cells', and a marker-controlled watershed gives e
 the stained area. All of it happens at one working resolution, so that sizes can be written in µm.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from scipy import ndimage
 from skimage.segmentation import expand_labels, watershed
 
 from inference.pipeline.config import RBC_DIAMETER_UM, REFERENCE_PIXEL_UM
-from inference.pipeline.findings import Image, Instance, Kind
+from inference.pipeline.findings import Image, Instance, Kind, NetworkUsed
 from inference.pipeline.instances import Regions, instances
 from inference.pipeline.optical import Stain, colour_distance, nuclear_mask, stain_of, stained
+from inference.pipeline.segmentation_engine import Answer
 from inference.pipeline.shapes import (
     Labels,
     Mask,
@@ -39,6 +42,26 @@ HOLE_UM2 = 14.0
 
 NUCLEUS_UM = 9.0
 """Typical diameter of a white cell's nucleus, the yardstick where no red cell is in sight."""
+
+
+class Watershed:
+    """This engine, as `segmentation_engine.Engine` wants it."""
+
+    @property
+    def used(self) -> tuple[NetworkUsed, ...]:
+        """No network."""
+        return ()
+
+    def estimate_pixel_um(self, image: Image) -> float | None:
+        """Micrometres per pixel; see below."""
+        return estimate_pixel_um(image)
+
+    def find(self, images: Sequence[Image], pixel_um: float) -> list[Answer]:
+        """Find the cells of images, one after the other."""
+        return [Answer(segment(image, pixel_um)) for image in images]
+
+    def warm_up(self) -> None:
+        """Nothing has to be loaded."""
 
 
 def segment(image: Image, pixel_um: float | None = None) -> list[Instance]:

@@ -12,7 +12,7 @@ from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.seen_colours import SeenColours
 from inference.pipeline.seen_filter import SeenFilter
-from inference.pipeline.segmentation import segment
+from inference.pipeline.segmentation import engine, segment
 from inference.pipeline.slide import Slide
 
 WHOLE_FRAME = Notice(
@@ -63,7 +63,8 @@ def cut_out(image: Image, card: Card, config: Config) -> Square:
     Takes uint8 RGB (height, width, 3); where no cell is found the whole frame stands in for it.
     """
     side = config.cells.wbc_side
-    crop, instance = cells.single_cell_crop(image, segment(image, config.pixel_um), config.cells, side)
+    found = segment(image, config.pixel_um, engine(config.engine))
+    crop, instance = cells.single_cell_crop(image, found, config.cells, side)
     colours, seen = SeenColours.of(image, "cell", card, config), SeenFilter.of(image, "cell", card)
     views = seen.views(colours.views([crop]))
     notices = (*colours.notices, *seen.notices, *((colours.beyond,) if colours.beyond else ()))

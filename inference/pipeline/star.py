@@ -66,18 +66,25 @@ def measure(mask: Mask, rays: int = RAYS) -> tuple[Floats, Floats]:
     return centre, np.maximum(hit.sum(axis=1) * np.float32(0.5), np.float32(0.5))
 
 
-def turned(radii: Floats, angle: float) -> Floats:
-    """Radii float32 (n, rays) of the same shapes turned by `angle` (radians, from x towards y)."""
-    rays = radii.shape[1]
-    shift = angle / (2 * np.pi) * rays
-    whole = int(np.floor(shift))
-    share = np.float32(shift - whole)
-    return np.asarray(
-        (1 - share) * np.roll(radii, whole, axis=1) + share * np.roll(radii, whole + 1, axis=1), np.float32
-    )
+def moved(radii: Floats, linear: NDArray[np.float64]) -> Floats:
+    """Radii of the same shapes after a turn, a mirroring, a scaling, a stretch, or all of them.
 
+    Args:
+        radii: float32 (n, rays) in px.
+        linear: float64 (2, 2), what is done to points x, y about each centre.
 
-def mirrored(radii: Floats) -> Floats:
-    """Radii float32 (n, rays) of the same shapes mirrored from left to right."""
+    Returns:
+        float32 (n, rays). A shape that is star-shaped about its centre stays so under every linear map, so
+        the rays are moved and read off between where they land.
+    """
     rays = radii.shape[1]
-    return radii[:, (rays // 2 - np.arange(rays)) % rays]
+    landed = directions(rays) @ linear.T
+    angle = np.arctan2(landed[:, 1], landed[:, 0]) % (2 * np.pi)
+    order = np.argsort(angle)
+    angle, length = angle[order], np.hypot(*landed.T)[order] * radii[:, order]
+    wanted = 2 * np.pi * np.arange(rays) / rays
+    following = np.searchsorted(angle, wanted, side="right") % rays
+    before = following - 1
+    gap = (angle[following] - angle[before]) % (2 * np.pi)
+    share = ((wanted - angle[before]) % (2 * np.pi)) / np.maximum(gap, 1e-9)
+    return np.asarray((1 - share) * length[:, before] + share * length[:, following], np.float32)

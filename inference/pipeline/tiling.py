@@ -1,6 +1,7 @@
 """Cuts a slide of any size into overlapping tiles and hands them out one by one, without the empty and the
 blurred ones; nothing is read twice, and no more than a few tiles are in memory."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from inference.pipeline import sharpness, tissue
 from inference.pipeline.config import TileConfig
+from inference.pipeline.errors import UnreadableImage
 from inference.pipeline.findings import Box, Image, TileState
 from inference.pipeline.tissue import Plane
+
+logger = logging.getLogger(__name__)
 
 WINDOW_SIDE, WINDOW_COUNT = 512, 16
 """Windows of this side in px, at most this many, stand for a whole slide."""
@@ -171,7 +175,8 @@ def walk(read: Read, plan: Plan, config: TileConfig) -> Iterator[Tile]:
         Tiles with their state. A slide of one tile is analysed whatever it looks like: its quality is
         another stage's matter.
 
-    Raises what `read` raises. No thread outlives the iterator, however it ends.
+    A tile of several that `read` finds damaged is one that failed. Raises what else `read` raises. No thread
+    outlives the iterator, however it ends.
     """
     pool = ThreadPoolExecutor(config.readers, thread_name_prefix="tiles")
     waiting: deque[Future[Tile]] = deque()
@@ -191,7 +196,13 @@ def _tile(read: Read, plan: Plan, number: int, config: TileConfig) -> Tile:
     box = plan.boxes[number]
     if number in plan.empty:
         return Tile(number, box, TileState.BACKGROUND)
-    pixels = read(box)
+    try:
+        pixels = read(box)
+    except UnreadableImage:
+        if len(plan.boxes) == 1:
+            raise
+        logger.warning("Tile %s at %s cannot be read", number, box, exc_info=True)
+        return Tile(number, box, TileState.FAILED)
     state = TileState.ANALYSED if len(plan.boxes) == 1 else judge(pixels, plan.gate, config)
     return Tile(number, box, state, pixels if state is TileState.ANALYSED else None)
 

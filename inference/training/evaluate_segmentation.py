@@ -97,7 +97,7 @@ def evaluate(
         image = read_rgb(path)
         found = list(segment(perturbation(image) if perturbation else image))
         if masked:
-            _add_masks(tallies, found, _mask_of(folder, path), names)
+            _add_masks(tallies, found, read_regions(folder / "masks" / f"{path.stem}.png"), names)
         else:
             truth = read_boxes(folder / "labels" / f"{path.stem}.txt", names, image.shape)
             _add_boxes(tallies, found, truth)
@@ -211,11 +211,11 @@ def read_boxes(path: Path, names: Sequence[Kind], shape: tuple[int, ...]) -> dic
     return found
 
 
-def _mask_of(folder: Path, path: Path) -> NDArray[np.int32]:
-    """Regions of the mask of one image, numbered from 1; specks left by the drawing are none."""
-    mask = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+def read_regions(path: Path) -> NDArray[np.int32]:
+    """Regions of a mask file, int32 (height, width) numbered from 1; specks left by the drawing are none."""
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if mask is None:
-        raise UnreadableImage(f"masks/{path.stem}.png is missing or cannot be read.")
+        raise UnreadableImage(f"masks/{path.name} is missing or cannot be read.")
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA]
     cells = areas >= SPECK * areas[1:].max(initial=0)

@@ -1,5 +1,9 @@
-"""What every training keeps and does alike: optimiser, schedule, moving average, and their checkpoint."""
+"""What every training keeps and does alike: optimiser, schedule, moving average, their checkpoint, epochs."""
 
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -8,8 +12,11 @@ import cv2
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
 from inference.pipeline.networks.runtime import FromPixels
+
+log = logging.getLogger(__name__)
 
 PARTS = ("module", "average", "optimiser", "schedule")
 
@@ -82,6 +89,43 @@ class Optimisation:
         torch.save({**parts, "epoch": self.epoch, "recipe": asdict(self._recipe)}, fresh)
         fresh.replace(self.checkpoint)
 
+    @property
+    def averaged(self) -> FromPixels:
+        """The moving average of the weights: what is shipped."""
+        averaged = self.average.module
+        if not isinstance(averaged, FromPixels):
+            raise TypeError("the averaged module is not a network with its input contract")
+        return averaged
+
+    def finish(
+        self, epochs: int, run: Callable[[], Mapping[str, float]], before: Callable[[], None] | None = None
+    ) -> FromPixels:
+        """Train to the last epoch, from the checkpoint in `out` where there is one.
+
+        Args:
+            epochs: so many in all.
+            run: trains for one epoch and returns figures for its line in ``log.jsonl``.
+            before: what is to be done before every epoch, not counted into its time.
+
+        Returns:
+            The averaged network.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        if self.resume():
+            log.info("resumed after epoch %d", self.epoch)
+        while self.epoch < epochs:
+            if before:
+                before()
+            started = time.monotonic()
+            figures = {name: round(value, 4) for name, value in run().items()}
+            self._note({"epoch": self.epoch, **figures, "seconds": round(time.monotonic() - started, 1)})
+        return self.averaged.cpu().eval()
+
+    def _note(self, line: Mapping[str, float]) -> None:
+        log.info("%s", line)
+        with (self.out / "log.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
+
     def descend(self, loss: Tensor) -> None:
         """Take one step down the gradient of a loss."""
         self.optimiser.zero_grad(set_to_none=True)
@@ -90,6 +134,25 @@ class Optimisation:
         self.optimiser.step()
         self.schedule.step()
         self.average.update_parameters(self.module)
+
+
+def batches(
+    dataset: Dataset[Any],
+    size: int,
+    workers: int,
+    together: Callable[[Sequence[Any]], Any] | None = None,
+    drop_last: bool = False,
+) -> DataLoader[Any]:
+    """Batches of a data set, prepared by so many processes of one thread each."""
+    return DataLoader(
+        dataset,
+        batch_size=size,
+        num_workers=workers,
+        collate_fn=together,
+        drop_last=drop_last,
+        worker_init_fn=one_thread,
+        prefetch_factor=4 if workers else None,
+    )
 
 
 def one_thread(_: int) -> None:

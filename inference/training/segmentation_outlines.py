@@ -14,7 +14,7 @@ from scipy.ndimage import binary_fill_holes
 from inference.pipeline.findings import Kind
 from inference.pipeline.optical import Stain, nuclear_mask, stained
 from inference.pipeline.segmentation_star import KINDS
-from inference.pipeline.shapes import Mask, clean, dilate, fill, opened
+from inference.pipeline.shapes import Mask, clean, dilate, ellipse, fill, opened
 from inference.pipeline.star import Floats
 from inference.training.evaluate_segmentation import box_overlaps
 
@@ -27,6 +27,10 @@ BOX_SHARE = 0.92
 
 PLATELET_SHARE = 0.85
 LEAST_PX = 20
+
+HALO_PX = 1
+"""Faint stain reaches this far beyond the outline that a person draws round a white cell: made without this,
+outlines were 2 to 3 % wider than the masks of fields_bcisc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,13 @@ def _white_cell(own: Mask, box: Floats) -> Region:
     place = window(box, own.shape)
     room = _ellipse(place, box, 1.0, 3.0)
     body = _largest(np.asarray(binary_fill_holes(opened(own[place] & room, 4)), np.bool_))
-    mask = body if body.sum() > 0.35 * _size(box) else _ellipse(place, box, 0.9, 2.3)
-    return Region(KINDS.index(Kind.WBC), mask, _corner(place))
+    if body.sum() <= 0.35 * _size(box):
+        return Region(KINDS.index(Kind.WBC), _ellipse(place, box, 0.9, 2.3), _corner(place))
+    return Region(KINDS.index(Kind.WBC), _eroded(body, HALO_PX), _corner(place))
+
+
+def _eroded(mask: Mask, radius: int) -> Mask:
+    return cv2.erode(mask.astype(np.uint8), ellipse(radius)).astype(np.bool_)
 
 
 def _platelet(area: Mask, box: Floats) -> Region:

@@ -1,29 +1,31 @@
 """Labels further images with a trained network, where something else says that it is right.
 
 The network says which cells there are; their outlines are made of its boxes as of a person's. A red cell
-counts when a point label lies in it, a white cell of a single-cell image when it lies in the middle; of the
-others only those the network is sure of. What is stained besides stays unknown.
+counts when a point label lies in it, a white cell of a single-cell image when it lies in the middle, a white
+cell under a mask as the mask shows it; of the others only those the network is sure of. What else is stained
+stays unknown.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from inference.pipeline import star
-from inference.pipeline.findings import Image
+from inference.pipeline.findings import Image, Kind
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.segmentation_scale import estimate_pixel_um
 from inference.pipeline.segmentation_star import KINDS, WORK_UM, Detections, boxes, detections
-from inference.pipeline.shapes import resized
+from inference.pipeline.shapes import Mask, dilate, resized
 from inference.pipeline.star import Floats
-from inference.training.evaluate_segmentation import read_rgb
-from inference.training.segmentation_labels import Field, outlined_field
-from inference.training.segmentation_outlines import BOX_SHARE, STORED_UM
+from inference.training.evaluate_segmentation import read_regions, read_rgb
+from inference.training.segmentation_labels import Field, cells_of, outlined_field
+from inference.training.segmentation_outlines import BOX_SHARE, STORED_UM, Region
 
 SURE = np.array([0.5, 1.5, 0.5], np.float32)
 """Logits from which a red cell, a white cell and a platelet are believed without a label."""
@@ -35,7 +37,13 @@ MIDDLE = 0.2
 """A single-cell image shows its cell within this share of its side from the middle."""
 
 SINGLE_PER_SOURCE = 150
-"""About so many images are labelled of a set of single cells, evenly spread."""
+"""About so many images are labelled of a set of single cells or of fields without labels, evenly spread."""
+
+CLEAN_SIDE = 188
+"""The upper left corner of this side in px of the fields of staging_taleqani is free of their scale bars."""
+
+LEAST_CELLS = 5
+"""Fields without any label in which the network is sure of fewer cells teach nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ def pointed(data: Path, network: Network) -> Iterator[Field]:
         seen = _Seen.of(image, pixel_um, network)
         points = np.loadtxt(folder / row["label_file"], np.float32, ndmin=2)[:, :2]
         marked = _marked(seen.found, points * np.float32(pixel_um / STORED_UM))
-        sure = (seen.found.kinds != 0) & (seen.found.logits > SURE[seen.found.kinds])
+        sure = seen.found.logits > SURE[seen.found.kinds]
         if (field := seen.field(marked | sure, "rbc_chula")) is not None:
             yield field
 
@@ -127,6 +135,57 @@ def single(data: Path, source: str, split: str, network: Network) -> Iterator[Fi
         if not (believed & middle & (seen.found.kinds == wanted)).any():
             continue
         if (field := seen.field(believed, source)) is not None:
+            yield field
+
+
+def masked(data: Path, network: Network) -> Iterator[Field]:
+    """Label the fields of fields_bcisc from smears with even numbers; the others are kept to measure on."""
+    folder = data / "fields_bcisc"
+    for row in _rows(folder, "train"):
+        if smear_number(row["file"]) % 2:
+            continue
+        image = read_rgb(folder / row["file"])
+        pixel_um = estimate_pixel_um(image, network)
+        if pixel_um is None:
+            continue
+        seen = _Seen.of(image, pixel_um, network)
+        field = seen.field((seen.found.kinds != 1) & (seen.found.logits > SURE[seen.found.kinds]), "bcisc")
+        regions = read_regions(folder / row["mask"])
+        if field is not None:
+            yield _with_whites(field, [_resized(regions == n, field) for n in range(1, regions.max() + 1)])
+
+
+def _resized(mask: Mask, field: Field) -> Mask:
+    """A mask of the original image as the image of the field shows it."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), field.image.shape[1::-1]) > 0.5, np.bool_)
+
+
+def smear_number(name: str) -> int:
+    """The number of the smear in the name of a file of fields_bcisc, such as 10 in ``lymp_10-2.jpg``."""
+    return int(Path(name).stem.split("_")[1].split("-")[0])
+
+
+def _with_whites(field: Field, masks: Sequence[Mask]) -> Field:
+    """The field with white cells as masks, bool (height, width), show them."""
+    unknown = field.unknown.copy()
+    for mask in masks:
+        unknown &= ~dilate(mask, 4)
+    regions = [Region(KINDS.index(Kind.WBC), mask) for mask in masks if mask.any()]
+    return replace(field, cells=field.cells.joined(cells_of(regions)), unknown=unknown)
+
+
+def unlabelled(data: Path, network: Network) -> Iterator[Field]:
+    """Label fields of staging_taleqani by what the network is sure of."""
+    folder = data / "staging_taleqani"
+    rows = _rows(folder, "train")
+    for row in rows[:: max(1, len(rows) // SINGLE_PER_SOURCE)]:
+        image = read_rgb(folder / row["file"])[:CLEAN_SIDE, :CLEAN_SIDE]
+        pixel_um = estimate_pixel_um(image, network)
+        if pixel_um is None:
+            continue
+        seen = _Seen.of(image, pixel_um, network)
+        believed = seen.found.logits > SURE[seen.found.kinds]
+        if believed.sum() >= LEAST_CELLS and (field := seen.field(believed, "taleqani")) is not None:
             yield field
 
 

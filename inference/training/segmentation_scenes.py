@@ -18,6 +18,11 @@ from inference.training.segmentation_outlines import STORED_UM, Region
 
 Generator = np.random.Generator
 
+STRETCHED = 0.2
+MOST_STRETCH = 0.7
+"""This share of the windows is stretched, one axis against the other by up to exp(MOST_STRETCH): sickle cells
+and elliptocytes are longer than nearly all cells of the labelled fields."""
+
 LEAST_SEEN = 0.15
 """A cell of which the window shows less than this is neither asked for nor forbidden."""
 
@@ -35,28 +40,21 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """A similarity: scale, turn (radians, from x towards y), mirrored first or not, and shift in px."""
+    """Where a field lies in the window: `linear` float64 (2, 2) turns, mirrors, scales and stretches its
+    points x, y, and `shift` moves them, in px."""
 
-    scale: float
-    angle: float
-    mirrored: bool
+    linear: NDArray[np.float64]
     shift: Floats
 
     @property
     def matrix(self) -> NDArray[np.float64]:
         """Affine matrix (2, 3) that moves points x, y of the field into the window."""
-        cos, sin = self.scale * np.cos(self.angle), self.scale * np.sin(self.angle)
-        across = -1.0 if self.mirrored else 1.0
-        return np.array([[cos * across, -sin, self.shift[0]], [sin * across, cos, self.shift[1]]])
+        return np.column_stack([self.linear, self.shift]).astype(np.float64)
 
     def moved(self, cells: Cells) -> Cells:
         """Return cells where the pose puts them."""
-        matrix = self.matrix
-        centres = cells.centres @ matrix[:, :2].T + matrix[:, 2]
-        radii = star.mirrored(cells.radii) if self.mirrored else cells.radii
-        return Cells(
-            cells.kinds, centres.astype(np.float32), star.turned(radii, self.angle) * np.float32(self.scale)
-        )
+        centres = cells.centres @ self.linear.T + self.shift
+        return Cells(cells.kinds, centres.astype(np.float32), star.moved(cells.radii, self.linear))
 
     def warped(self, plane: NDArray[np.uint8], side: int, border: int) -> NDArray[np.uint8]:
         """Return an image as the window of this pose shows it."""
@@ -69,10 +67,18 @@ class Pose:
 
 
 def pose_on(point: Floats, target: Floats, scale: float, rng: Generator) -> Pose:
-    """Return a random pose of this scale that brings `point` of the field to `target` in the window."""
-    turned = Pose(scale, float(rng.uniform(0, 2 * np.pi)), bool(rng.random() < 0.5), np.zeros(2, np.float32))
-    shift = target - turned.matrix[:, :2] @ point
-    return Pose(turned.scale, turned.angle, turned.mirrored, shift.astype(np.float32))
+    """Return a random pose of this scale that brings `point` of the field to `target` in the window; now and
+    then it draws round cells out to long ones."""
+    linear = scale * _turn(rng.uniform(0, 2 * np.pi)) @ np.diag([rng.choice((-1.0, 1.0)), 1.0])
+    if rng.random() < STRETCHED:
+        draw = float(np.exp(rng.uniform(0, MOST_STRETCH) / 2))
+        linear = linear @ np.diag([draw, 1 / draw]) @ _turn(rng.uniform(0, np.pi))
+    return Pose(linear, (target - linear @ point).astype(np.float32))
+
+
+def _turn(angle: float) -> NDArray[np.float64]:
+    """Rotation (2, 2) from x towards y, radians."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def compose(fields: Sequence[Field], side: int, rng: Generator, rare: NDArray[np.float64]) -> Scene:

@@ -1,8 +1,5 @@
 """Train the white-cell network on the product's own crops; every random choice follows from the seed."""
 
-import json
-import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +17,7 @@ from inference.pipeline.networks.registry import InputContract
 from inference.pipeline.networks.runtime import FromPixels, prepare
 from inference.training.augmentation import GENTLE, Strength, augment
 from inference.training.crops import Crops
-from inference.training.optimisation import Optimisation, one_thread
-
-log = logging.getLogger(__name__)
+from inference.training.optimisation import Optimisation, batches
 
 MEAN, STD = (0.72, 0.60, 0.66), (0.22, 0.25, 0.16)
 PREPROCESSING = (
@@ -95,14 +90,8 @@ class Trainer(Optimisation):
         super().__init__(FromPixels(network, recipe.contract), recipe, steps, out)
 
     def _batches(self, workers: int) -> DataLoader[tuple[Tensor, int]]:
-        return DataLoader(
-            _Draw(self.crops, self.recipe, self.epoch),
-            batch_size=self.recipe.batch,
-            drop_last=True,
-            num_workers=workers,
-            worker_init_fn=one_thread,
-            prefetch_factor=4 if workers else None,
-        )
+        drawn = _Draw(self.crops, self.recipe, self.epoch)
+        return batches(drawn, self.recipe.batch, workers, drop_last=True)
 
     def run_epoch(self, workers: int = 1) -> float:
         """Train for one epoch, save the checkpoint, and return the mean loss."""
@@ -120,14 +109,6 @@ class Trainer(Optimisation):
         )
         self.descend(loss)
         return loss.item()
-
-    @property
-    def averaged(self) -> FromPixels:
-        """The moving average of the weights: what is shipped."""
-        averaged = self.average.module
-        if not isinstance(averaged, FromPixels):
-            raise TypeError("the averaged module is not a network with its input contract")
-        return averaged
 
 
 @torch.inference_mode()
@@ -152,21 +133,11 @@ def train(recipe: Recipe, train_crops: Crops, val_crops: Crops, out: Path, worke
 
     Writes ``log.jsonl`` with one line per epoch; returns the averaged network.
     """
-    out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(recipe, train_crops, out)
-    if trainer.resume():
-        log.info("resumed after epoch %d", trainer.epoch)
-    while trainer.epoch < recipe.epochs:
-        started = time.monotonic()
+
+    def run() -> dict[str, float]:
         loss = trainer.run_epoch(workers)
         predicted = logits(trainer.averaged, val_crops.images, recipe.contract).argmax(axis=1)
-        line = {
-            "epoch": trainer.epoch,
-            "loss": round(loss, 4),
-            "val_accuracy": round(float((predicted == val_crops.labels).mean()), 4),
-            "seconds": round(time.monotonic() - started, 1),
-        }
-        log.info("%s", line)
-        with (out / "log.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(line) + "\n")
-    return trainer.averaged.cpu().eval()
+        return {"loss": loss, "val_accuracy": float((predicted == val_crops.labels).mean())}
+
+    return trainer.finish(recipe.epochs, run)

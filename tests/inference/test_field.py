@@ -62,12 +62,14 @@ def test_the_cell_that_is_asked_for_is_drawn_in_any_case(done_run, monkeypatch):
 def test_tiles_share_the_ground_where_they_overlap():
     states = [TileState.ANALYSED] * 9
     states[0], states[4], states[5] = TileState.BACKGROUND, TileState.BLURRED, TileState.BLURRED
-    analysed, empty, blurred = fields.tiles(Coverage(grid(100, 80, 3), tuple(states)))
-    assert (analysed.count, empty.count, blurred.count) == (6, 1, 2)
+    states[8] = TileState.FAILED
+    analysed, empty, blurred, failed = fields.tiles(Coverage(grid(100, 80, 3), tuple(states)))
+    assert (analysed.count, empty.count, blurred.count, failed.count) == (5, 1, 2, 1)
+    assert failed.path == "M170 170H260V260H170Z"
     assert empty.path == "M0 0H90V90H0Z"
     assert blurred.path == "M90 90H170V170H90ZM170 90H260V170H170Z"
     assert empty.share == pytest.approx(90 * 90 / 260**2)
-    assert analysed.share + empty.share + blurred.share == pytest.approx(1.0)
+    assert sum(part.share for part in (analysed, empty, blurred, failed)) == pytest.approx(1.0)
 
 
 def test_one_tile_or_none_is_nothing_to_tell():

@@ -6,7 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+
+from inference.pipeline.config import Config, SegmentationEngine
 
 OVERLAY_SIDE = 4096
 """Longer side in px of the annotated picture of a slide; a smaller image keeps its own."""
@@ -22,31 +25,35 @@ class Command(BaseCommand):
             "--out", type=Path, required=True, help="folder for NAME.json and NAME.overlay.png"
         )
         parser.add_argument("--pixel-um", type=float, help="micrometres per pixel; estimated when not given")
+        parser.add_argument(
+            "--engine", choices=[*SegmentationEngine], help="finds the cells; by default that of the settings"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         from inference.pipeline.errors import PipelineError
 
         options["out"].mkdir(parents=True, exist_ok=True)
+        engine = SegmentationEngine(options["engine"] or settings.SEGMENTATION_ENGINE)
+        config = Config(pixel_um=options["pixel_um"], engine=engine)
         refused = []
         for path in options["images"]:
             try:
-                self._analyse(path, options["out"], options["pixel_um"])
+                self._analyse(path, options["out"], config)
             except PipelineError as error:
                 refused.append(path)
                 self.stderr.write(f"{path.name}: {error.text}")
         if refused:
             raise CommandError(f"{len(refused)} of {len(options['images'])} images could not be analysed.")
 
-    def _analyse(self, path: Path, out: Path, pixel_um: float | None) -> None:
+    def _analyse(self, path: Path, out: Path, config: Config) -> None:
         from PIL import Image
 
         from inference.pipeline.analyse import analyse
-        from inference.pipeline.config import Config
         from inference.pipeline.findings import payload
         from inference.pipeline.overlay import overlay
         from inference.pipeline.slide import Slide
 
-        findings = analyse(path, Config(pixel_um=pixel_um), lambda stage, share: None)
+        findings = analyse(path, config, lambda stage, share: None)
         document = payload(findings, path.name, datetime.now(UTC))
         (out / f"{path.stem}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         with Slide.open(path) as slide:

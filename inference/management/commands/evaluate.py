@@ -8,6 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from inference.pipeline.config import SegmentationEngine
+
 
 class Command(BaseCommand):
     help = "Measure the white-cell network or the segmentation on a folder of labelled images."
@@ -24,6 +26,12 @@ class Command(BaseCommand):
         parser.add_argument("--split", help="take the rows of DIR/index.csv with this split")
         parser.add_argument("--perturb", choices=("stain", "blur", "scale"), help="on changed images")
         parser.add_argument("--classes", help="wbc: the classes that can occur, separated by commas")
+        parser.add_argument(
+            "--engine",
+            choices=[*SegmentationEngine],
+            default=SegmentationEngine.COMPACT,
+            help="segmentation: what finds the cells",
+        )
         parser.add_argument("--predictions", type=Path, help="wbc: one line per image is written to this CSV")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -66,7 +74,7 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _segmentation(options: dict[str, Any]) -> dict[str, Any]:
-    from inference.pipeline.segmentation import segment
+    from inference.pipeline.segmentation import engine, segment
     from inference.training.evaluate_segmentation import evaluate
     from inference.training.perturb import perturb
 
@@ -74,10 +82,15 @@ def _segmentation(options: dict[str, Any]) -> dict[str, Any]:
     if options["classes"] or options["predictions"]:
         raise CommandError("--classes and --predictions belong to evaluate wbc.")
     files = _files_of_split(folder, options["split"]) if options["split"] else None
-    clean = evaluate(folder, segment, files)
+    chosen = engine(SegmentationEngine(options["engine"]))
+
+    def found(image: Any) -> Any:
+        return segment(image, chosen=chosen)
+
+    clean = evaluate(folder, found, files)
     if not kind:
         return clean
-    changed = evaluate(folder, segment, files, lambda image: perturb(image, kind, 0))
+    changed = evaluate(folder, found, files, lambda image: perturb(image, kind, 0))
     return {**changed, "perturbation": kind, "clean": clean}
 
 

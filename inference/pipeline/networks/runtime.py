@@ -33,9 +33,13 @@ class FromPixels(nn.Module):
         self.register_buffer("std", torch.tensor(contract.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        scaled = pixels.permute(0, 3, 1, 2).float() / 255.0
-        logits: Tensor = self.network((scaled - self.mean) / self.std)
+        logits: Tensor = self.network(self.normalised(pixels))
         return logits
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return uint8 (n, height, width, 3) as the network sees it, float32 (n, 3, height, width)."""
+        scaled = pixels.permute(0, 3, 1, 2).float() / 255.0
+        return (scaled - self.mean) / self.std
 
 
 def prepare(crops: Sequence[Image], contract: InputContract) -> NDArray[np.uint8]:
@@ -69,6 +73,12 @@ def torch_module(card: Card) -> FromPixels:
 def _architecture(card: Card) -> nn.Module:
     if card.name == registry.SEGMENTATION_NETWORK:
         return segmentation.build(card.architecture)
+    design = card.architecture.partition("_")[0]
+    if design in ("maskrcnn", "htc"):
+        # Only these need torchvision, which takes long to import.
+        from inference.pipeline.networks import htc, rcnn
+
+        return (htc if design == "htc" else rcnn).build(card.architecture)
     return wbc.build(card.architecture, len(card.labels))
 
 

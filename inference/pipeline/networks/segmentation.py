@@ -11,6 +11,9 @@ STRIDE = 4
 KINDS = 3
 RAYS = 32
 OFFSET_PX = 4.0
+AREAS = slice(KINDS, 2 * KINDS + 1)
+"""The channels of the answer that hold `Maps.areas`."""
+
 RADIUS_PX = 12.0
 """Radii leave the network as logarithms of multiples of this."""
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from inference.pipeline.analyse import STAGES, analyse, review_reasons
-from inference.pipeline.config import DIFFERENTIAL_CLASSES, Config
+from inference.pipeline.config import DIFFERENTIAL_CLASSES, Config, SegmentationEngine
 from inference.pipeline.errors import PipelineError, UnusableSmear
 from inference.pipeline.findings import Call, Kind, payload
 
@@ -29,6 +29,14 @@ def test_the_sample_is_analysed_whole(analysed):
     assert findings.aggregate.rbc_count >= 50
     assert [cell.cell_id for cell in findings.cells] == list(range(1, len(findings.cells) + 1))
     assert findings.networks[0].name == "wbc" and len(findings.networks[0].sha256) == 64
+
+
+def test_the_engine_without_a_network_analyses_and_names_no_network_of_its_own(analysed):
+    by_watershed = analyse(SAMPLE, Config(engine=SegmentationEngine.WATERSHED), lambda stage, share: None)
+    with_network, _ = analysed
+    assert [used.name for used in by_watershed.networks] == ["wbc"]
+    assert [used.name for used in with_network.networks] == ["wbc", "segmentation"]
+    assert by_watershed.aggregate.rbc_count == pytest.approx(with_network.aggregate.rbc_count, rel=0.2)
 
 
 def test_white_cells_and_only_they_are_called(analysed):

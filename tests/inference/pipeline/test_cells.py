@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inference.pipeline import cells
 from inference.pipeline.config import CellConfig, TileConfig
 from inference.pipeline.findings import Instance, Kind
+from inference.training.evaluate_segmentation import box_overlaps
 
 CONFIG = CellConfig()
 
@@ -61,10 +62,42 @@ def test_a_part_seen_by_the_next_tile_goes_to_the_whole():
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200), st.integers(5, 60)), max_size=25))
 def test_no_two_survivors_overlap_by_half(places):
     survivors = cells.drop_duplicates([instance(x, y, side) for x, y, side in places], CONFIG)
-    boxes = np.array([s.box for s in survivors], float).reshape(-1, 4)
-    for index, box in enumerate(boxes):
-        assert (cells._iou(box, boxes[index + 1 :]) < 0.5).all()
+    boxes = [survivor.box for survivor in survivors]
+    overlaps = box_overlaps(boxes, boxes)
+    assert (overlaps[~np.eye(len(boxes), dtype=bool)] < 0.5).all()
     assert bool(survivors) is bool(places)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(4, 70), st.integers(0, 3)), max_size=30
+    )
+)
+def test_the_same_stay_as_when_every_pair_is_compared(drawn):
+    found = [
+        replace(instance(x, y, side, confidence=0.5 + number / 100), tile=tile)
+        for number, (x, y, side, tile) in enumerate(drawn)
+    ]
+    surest = sorted(found, key=lambda cell: -cell.confidence)
+    overlaps = box_overlaps([c.box for c in surest], [c.box for c in surest])
+    distinct: list[int] = []
+    for place in range(len(surest)):
+        if all(overlaps[place, other] < CONFIG.duplicate_iou for other in distinct):
+            distinct.append(place)
+    expected = [
+        surest[place]
+        for place in distinct
+        if not any(part_of(surest[place], surest[other]) for other in distinct if other != place)
+    ]
+    assert cells.drop_duplicates(found, CONFIG) == expected
+
+
+def part_of(part, whole):
+    """Whether most of a box lies in a larger one that another tile saw."""
+    low, high = np.maximum(part.box[:2], whole.box[:2]), np.minimum(part.box[2:], whole.box[2:])
+    inside = np.prod(np.clip(high - low, 0, None))
+    return part.tile != whole.tile and whole.area_px > part.area_px and inside >= 0.75 * part.area_px
 
 
 def test_cells_at_an_inner_edge_belong_to_the_neighbour():

@@ -5,6 +5,7 @@ import pytest
 
 from inference.pipeline import star
 from inference.pipeline.networks.segmentation import KINDS, OFFSET_PX, RADIUS_PX, RAYS, STRIDE
+from inference.pipeline.segmentation_engine import UndecodableTile
 from inference.pipeline.segmentation_star import boxes, decode
 
 RED, WHITE, PLATELET = 0, 1, 2
@@ -47,6 +48,20 @@ def test_who_is_outdone_by_a_cell_that_is_outdone_itself_stays():
     row = [(RED, 40, 50, 18, 3.0), (RED, 47, 50, 18, 2.0), (RED, 56, 50, 18, 1.0)]
     found = decode(maps(row), (160, 160))
     assert found.logits.tolist() == [3.0, 1.0]
+
+
+def test_a_lobe_of_a_white_cell_is_no_cell_of_its_own():
+    found = decode(maps([(WHITE, 60, 60, 30, 2.0), (WHITE, 70, 55, 12, 1.0)]), (160, 160))
+    assert found.logits.tolist() == [2.0]
+    beside = decode(maps([(WHITE, 60, 60, 30, 2.0), (WHITE, 110, 60, 25, 1.0)]), (160, 160))
+    assert len(beside) == 2
+
+
+def test_an_answer_without_numbers_is_refused():
+    answer = maps([(RED, 50, 50, 18, 2.0)])
+    answer[10, 3, 3] = np.nan
+    with pytest.raises(UndecodableTile):
+        decode(answer, (160, 160))
 
 
 def test_boxes_end_at_the_border_and_filling_is_not_looked_at():

@@ -41,22 +41,35 @@ def test_a_cell_at_the_border_is_measured_where_it_is_seen():
     assert radii[star.RAYS // 2] == pytest.approx(centre[0], abs=0.8)
 
 
+def turn(angle):
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
 def test_turning_by_a_quarter_swaps_width_and_height():
     _, radii = star.measure(box(20, 40, 80, 60))
-    turned = star.turned(radii[None], np.pi / 2)[0]
-    right, down = star.outlines(np.zeros((1, 2), np.float32), turned[None])[0].max(axis=0)
+    turned = star.moved(radii[None], turn(np.pi / 2))
+    right, down = star.outlines(np.zeros((1, 2), np.float32), turned)[0].max(axis=0)
     assert (right, down) == pytest.approx((10, 30), abs=1.5)
 
 
 def test_a_turn_of_less_than_a_ray_moves_the_tip_in_its_direction():
     radii = np.ones((1, 32), np.float32)
     radii[0, 0] = 2
-    turned = star.turned(radii, 2 * np.pi / 64)[0]
+    turned = star.moved(radii, turn(2 * np.pi / 64))[0]
     assert turned[0] == pytest.approx(1.5) and turned[1] == pytest.approx(1.5) and turned[31] == 1
 
 
 def test_mirroring_swaps_left_and_right_only():
-    radii = np.arange(32, dtype=np.float32)[None]
-    mirrored = star.mirrored(radii)
-    assert mirrored[0, 0] == radii[0, 16] and mirrored[0, 8] == radii[0, 8]
-    np.testing.assert_array_equal(star.mirrored(mirrored), radii)
+    radii = np.arange(1, 33, dtype=np.float32)[None]
+    across = np.diag([-1.0, 1.0])
+    mirrored = star.moved(radii, across)
+    assert mirrored[0, 0] == pytest.approx(radii[0, 16]) and mirrored[0, 8] == pytest.approx(radii[0, 8])
+    np.testing.assert_allclose(star.moved(mirrored, across), radii, rtol=1e-4)
+
+
+def test_stretching_a_circle_makes_an_ellipse():
+    circle = np.full((1, 64), 10, np.float32)
+    ellipse = star.moved(circle, np.diag([2.0, 0.5]))[0]
+    angle = 2 * np.pi * np.arange(64) / 64
+    assert ellipse == pytest.approx(1 / np.hypot(np.cos(angle) / 20, np.sin(angle) / 5), rel=0.04)
+    assert star.areas(ellipse[None])[0] == pytest.approx(star.areas(circle)[0], rel=0.02)

@@ -1,5 +1,7 @@
 """A drawn field whose cells are known, through labels, scenes and targets into a network that learns it."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ from inference.pipeline import star
 from inference.pipeline.findings import Kind
 from inference.pipeline.networks.segmentation import build
 from inference.pipeline.segmentation_star import decode
-from inference.training import segmentation
 from inference.training.segmentation import CONTRACT, Recipe, Trainer, Windows, train
 from inference.training.segmentation_labels import RAYS, Cells, boxed_field
 from inference.training.segmentation_outlines import STORED_UM
@@ -82,11 +83,15 @@ def test_what_no_box_holds_is_unknown_not_background():
     assert field.unknown.mean() < 0.05
 
 
-def test_a_pose_moves_cells_as_it_moves_pixels():
+@pytest.mark.parametrize("stretch", [1.0, 1.6])
+def test_a_pose_moves_cells_as_it_moves_pixels(stretch):
     image = np.zeros((120, 120), np.uint8)
     cv2.ellipse(image, (70, 50), (30, 12), 0, 0, 360, 255, -1)
     centre, radii = star.measure(image > 0, RAYS)
-    pose = Pose(0.8, 0.7, True, np.array([110.0, 75.0], np.float32))
+    cos, sin = 0.8 * np.cos(0.7), 0.8 * np.sin(0.7)
+    linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-(stretch**0.5), stretch**-0.5])
+    shift = np.array([64.0, 64.0]) - linear @ centre
+    pose = Pose(linear, shift.astype(np.float32))
     (moved,) = (pose.moved(Cells(np.zeros(1, np.int64), centre[None], radii[None])),)
     shown_mask = pose.warped(image, 128, cv2.BORDER_CONSTANT) > 127
     outlined = star.filled(star.outlines(moved.centres, moved.radii)[0], (128, 128))
@@ -163,7 +168,7 @@ def test_the_network_learns_a_field_and_goes_on_after_a_stop(tmp_path, monkeypat
     network = train(recipe, [labelled()], further, tmp_path, workers=0)
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert len(lines) == 3 and len(asked) == 1
-    assert segmentation.json.loads(lines[-1])["centres"] < 0.5 * first["centres"]
+    assert json.loads(lines[-1])["centres"] < 0.5 * first["centres"]
     assert not network.training
 
     other = Trainer(Recipe(seed=2), [labelled()], tmp_path)
