@@ -47,10 +47,11 @@ class SegmentationEngine(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TileConfig:
     """Square tiles: side and overlap in px, and the least share of tissue worth looking at. `readers` threads
-    read ahead, with at most `prefetch` tiles in memory; up to `batch` tiles are segmented at once."""
+    read ahead, with at most `prefetch` tiles in memory; up to `batch` tiles are segmented at once. At 0.1 µm
+    per pixel the overlap shows every white cell whole in one tile at least."""
 
     size: int = 1024
-    overlap: int = 128
+    overlap: int = 192
     min_tissue: float = 0.05
     edge_margin: int = 10
     readers: int = 2

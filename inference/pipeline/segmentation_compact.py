@@ -56,7 +56,7 @@ class Compact:
         counted = drawn.counted(self.network.card)
         return Answer(
             drawn.instances(self.network.card, shape, full),
-            unexplained(maps[AREAS], counted, shape, STRIDE, convex=True),
+            unexplained(maps[AREAS], counted, shape, STRIDE),
         )
 
     def _confidences(self, found: Detections) -> Floats:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.pipeline.findings import Instance, Kind
 from inference.pipeline.networks.registry import Card
-from inference.pipeline.segmentation_engine import instances_of
+from inference.pipeline.segmentation_engine import Unexplained, instances_of
 from inference.pipeline.segmentation_star import WORK_UM
 from inference.pipeline.star import Floats
 
@@ -57,29 +57,23 @@ def evenly_spread(line: NDArray[np.float64], corners: int) -> NDArray[np.float64
     return np.stack([np.interp(wanted, along, values) for values in line.T], axis=1)
 
 
-def unexplained(
-    areas: Floats, outlines: Floats, shape: tuple[int, ...], stride: int, convex: bool = False
-) -> float:
-    """Measure what a network takes for cells, of whichever kind, but no outline covers.
+def unexplained(areas: Floats, outlines: Floats, shape: tuple[int, ...], stride: int) -> Unexplained:
+    """Find what a network takes for cells, of whichever kind, but no outline covers.
 
     Args:
         areas: float32 (1 + kinds, rows, columns), logits of the background and of every kind.
         outlines: float32 (n, corners, 2) as x, y in px.
         shape: (height, width, ...) in px of the image, which may be smaller than what the areas show.
         stride: of the areas in px.
-        convex: whether the outlines may be filled as though they were convex, which is faster.
 
     Returns:
-        The share of the area that is taken for cells, 0–1.
+        Its share of the area that is taken for cells, and where it lies.
     """
     areas = areas[:, : -(-shape[0] // stride), : -(-shape[1] // stride)]
     stained = areas[0] < areas[1:].max(axis=0)
     covered = np.zeros(stained.shape, np.uint8)
     for outline in np.round(outlines / stride - 0.5).astype(np.int32):
-        if convex:
-            cv2.fillConvexPoly(covered, outline, 1)
-        else:
-            cv2.fillPoly(covered, [outline], 1)
+        cv2.fillPoly(covered, [outline], 1)
     # An outline ends between two cells of the grid.
     free = stained & (cv2.dilate(covered, np.ones((3, 3), np.uint8)) == 0)
-    return float(free.sum() / max(1, stained.sum()))
+    return Unexplained(float(free.sum() / max(1, stained.sum())), free)

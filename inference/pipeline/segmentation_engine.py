@@ -28,12 +28,21 @@ class UndecodableTile(PipelineError):
 
 
 @dataclass(frozen=True, slots=True)
+class Unexplained:
+    """What an engine takes for cells, of whichever kind, though no instance covers it: its `share`, 0–1, of
+    all that is taken for cells, and `where` it is, bool (rows, columns) over the whole image."""
+
+    share: float
+    where: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The cells of one image, in its pixels; `unexplained` is the share, 0–1, of what the engine takes for
-    cells that no instance covers, 0 from engines that do not tell."""
+    """The cells of one image, in its pixels, and what is left `unexplained`; None from engines that do not
+    tell."""
 
     instances: list[Instance]
-    unexplained: float = 0.0
+    unexplained: Unexplained | None = None
 
 
 class Engine(Protocol):

@@ -20,7 +20,7 @@ from inference.pipeline.networks.htc import SEMANTIC_STRIDE, Stage
 from inference.pipeline.networks.registry import WEIGHTS
 from inference.pipeline.networks.runtime import EXAMPLE_SIDE, Network
 from inference.pipeline.segmentation_drawn import Drawn, evenly_spread, reaching_the_border, unexplained
-from inference.pipeline.segmentation_engine import Answer, UndecodableTile, provided
+from inference.pipeline.segmentation_engine import Answer, UndecodableTile, Unexplained, provided
 from inference.pipeline.segmentation_star import KINDS, SAME_CELL, WORK_UM, padded
 from inference.pipeline.shapes import resized
 from inference.pipeline.star import RAYS, Floats
@@ -94,9 +94,11 @@ class _Rcnn:
             drawn.instances(self.network.card, shape, full), self._unexplained(said, counted, shape)
         )
 
-    def _unexplained(self, said: dict[str, Floats], counted: Floats, shape: tuple[int, int]) -> float:
-        """Share of the area taken for cells that no outline covers; a network without areas does not tell."""
-        return 0.0
+    def _unexplained(
+        self, said: dict[str, Floats], counted: Floats, shape: tuple[int, int]
+    ) -> Unexplained | None:
+        """What is taken for cells and no outline covers; a network without areas does not tell."""
+        return None
 
 
 class MaskRcnnSwin(_Rcnn):
@@ -110,7 +112,9 @@ class Htc(_Rcnn):
 
     engine = SegmentationEngine.HTC
 
-    def _unexplained(self, said: dict[str, Floats], counted: Floats, shape: tuple[int, int]) -> float:
+    def _unexplained(
+        self, said: dict[str, Floats], counted: Floats, shape: tuple[int, int]
+    ) -> Unexplained | None:
         return unexplained(said["areas"], counted, shape, SEMANTIC_STRIDE)
 
 

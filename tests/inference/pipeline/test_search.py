@@ -10,11 +10,12 @@ from PIL import Image
 from inference.pipeline import segmentation, tiling
 from inference.pipeline.config import Config, TileConfig
 from inference.pipeline.errors import UnreadableImage, UnusableSmear
-from inference.pipeline.findings import TileState
+from inference.pipeline.findings import Severity, TileState
 from inference.pipeline.search import search
 from inference.pipeline.segmentation_engine import UndecodableTile
 from inference.pipeline.slide import Slide
 from inference.training.evaluate_segmentation import read_rgb
+from inference.training.segmentation_relabel import smear_number
 
 TILES = TileConfig(size=512, overlap=64)
 
@@ -38,21 +39,27 @@ def searched(slide, engine=None, config=TILES):
     samples = [slide.read(box) for box in tiling.windows(overview, slide.width, slide.height)]
     plan = tiling.plan(overview, (slide.width, slide.height), tiling.gate(samples, config), config)
     chosen = engine or segmentation.engine()
-    return search(slide, samples, plan, Config(pixel_um=0.083, tiles=config), chosen, lambda share: None)
+    return search(slide, samples, plan, Config(tiles=config), chosen, lambda share: None)
+
+
+def side_by_side(paths, across):
+    """Images of one size in rows of so many."""
+    images = [read_rgb(path) for path in paths]
+    rows = [np.concatenate(images[i : i + across], axis=1) for i in range(0, len(images), across)]
+    return np.concatenate(rows)
 
 
 @pytest.fixture(scope="module")
 def mosaic(wbc_data):
-    """Real fields side by side, 3,200 × 2,400 px, a few hundred cells."""
-    files = sorted((wbc_data / "fields_bbbc041_eval" / "images").iterdir())[1:5]
-    fields = [read_rgb(path) for path in files]
-    return np.concatenate([np.concatenate(fields[:2], axis=1), np.concatenate(fields[2:], axis=1)])
+    """Real fields of one laboratory side by side, 3,200 × 2,400 px."""
+    files = sorted((wbc_data / "fields_bbbc041_eval" / "images").iterdir())
+    return side_by_side(files[1:5], 2)
 
 
-def opened(tmp_path, image, name="slide.png"):
+def opened(tmp_path, image, name="slide.png", pixel_um=0.083):
     path = tmp_path / name
     Image.fromarray(image).save(path, compress_level=0)
-    return Slide.open(path, 0.083)
+    return Slide.open(path, pixel_um)
 
 
 def framed(image, left, top):
@@ -61,14 +68,17 @@ def framed(image, left, top):
     return cv2.copyMakeBorder(image, top, 40, left, 40, cv2.BORDER_CONSTANT, value=[float(v) for v in ground])
 
 
-def test_the_count_does_not_depend_on_where_the_tiles_lie(tmp_path, mosaic):
+def test_the_count_does_not_depend_on_where_the_tiles_lie(tmp_path, wbc_data):
+    files = sorted((wbc_data / "fields_bcisc" / "images").iterdir())
+    image = side_by_side([path for path in files if smear_number(path.name) % 2], 4)
     counts = []
     for number, (left, top) in enumerate([(40, 40), (177, 40), (40, 291), (333, 123)]):
-        with opened(tmp_path, framed(mosaic, left, top), f"{number}.png") as slide:
+        with opened(tmp_path, framed(image, left, top), f"{number}.png", 0.125) as slide:
             found = searched(slide, config=TileConfig())
         counts.append(len(found.whites) + len(found.others))
-    assert min(counts) > 250
-    assert max(counts) - min(counts) <= 0.005 * np.mean(counts) + 1
+    assert min(counts) > 2000
+    # 0.5 % were measured; cells that only just count, or do not, sway a little from processor to processor.
+    assert max(counts) - min(counts) <= 0.0075 * np.mean(counts)
 
 
 def test_tiles_that_fail_are_said_and_left_out(tmp_path, mosaic):
@@ -81,8 +91,9 @@ def test_tiles_that_fail_are_said_and_left_out(tmp_path, mosaic):
     states = Counter(found.coverage.states)
     assert states[TileState.FAILED] == 1 and states[TileState.ANALYSED] == len(found.coverage.states) - 1
     assert 0 < len(found.others) < len(whole.others)
-    assert [notice.code for notice in found.notices] == ["tiles_failed"]
-    assert found.notices[0].text.startswith(f"Of {len(found.coverage.states)} tiles 1 was left out")
+    (notice,) = (notice for notice in found.notices if notice.code == "tiles_failed")
+    assert notice.text.startswith(f"Of {len(found.coverage.states)} tiles 1 was left out")
+    assert notice.severity is Severity.WARN
 
 
 def test_a_part_of_the_file_that_cannot_be_read_is_one_failed_tile(tmp_path, mosaic):

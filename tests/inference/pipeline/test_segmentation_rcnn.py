@@ -87,7 +87,7 @@ def test_an_engine_finds_the_cells_of_a_field_that_its_network_learnt(
     engine = engine_of(trainer, tmp_path)
     (answer,) = engine.find([drawn()], WORK_UM)
     assert min(overlaps(answer.instances)) > 0.5
-    assert answer.unexplained < 0.1
+    assert answer.unexplained is None or answer.unexplained.share < 0.1
     finer = cv2.resize(drawn(), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     (answer,) = engine.find([finer], WORK_UM / 2)
     assert min(overlaps(answer.instances, 2)) > 0.5
@@ -215,10 +215,12 @@ def test_the_cascade_says_which_stain_no_cell_explains():
     areas[1, 2:6, 2:6] = areas[2, 10:14, 2:6] = 2
     square = np.array([[(16, 16), (48, 16), (48, 48), (16, 48)]], np.float32)
     engine = object.__new__(Htc)
-    assert engine._unexplained({"areas": areas}, square, (128, 128)) == pytest.approx(0.5)
-    assert engine._unexplained({"areas": areas}, square[:0], (128, 128)) == 1
-    assert engine._unexplained({"areas": areas}, square, (64, 64)) == 0
-    assert object.__new__(MaskRcnnSwin)._unexplained({}, square, (128, 128)) == 0
+    half = engine._unexplained({"areas": areas}, square, (128, 128))
+    assert half.share == pytest.approx(0.5)
+    assert half.where[10:14, 2:6].all() and half.where.sum() == 16
+    assert engine._unexplained({"areas": areas}, square[:0], (128, 128)).share == 1
+    assert engine._unexplained({"areas": areas}, square, (64, 64)).share == 0
+    assert object.__new__(MaskRcnnSwin)._unexplained({}, square, (128, 128)) is None
 
 
 @pytest.mark.parametrize(("ratio", "aligned"), [(2, False), (-1, False), (2, True)])
