@@ -2,8 +2,8 @@
 
 python benchmarks/segmentation_failures.py ../shared/data OUT [COUNT]
 
-Found cells are drawn with their outline, thin and green where a label agrees, thick and red where none does;
-labelled cells that were missed have a yellow box. OUT/outlines.png is the same on white, without the images.
+Found cells are drawn with their outline, thin and green where a label agrees, thick and orange where none
+does; labelled cells that were missed have a blue box. OUT/outlines.png is the same without the images.
 """
 
 import csv
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image as PillowImage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline.findings import Box, Instance, Kind
@@ -20,7 +19,7 @@ from inference.pipeline.segmentation import segment
 from inference.training.evaluate_segmentation import box_overlaps, match, read_boxes, read_rgb
 from inference.training.segmentation_labels import NAMES
 
-GREEN, RED, YELLOW = (0, 160, 0), (220, 0, 0), (240, 220, 0)
+GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
 LEAST = 0.5
 
 
@@ -43,10 +42,10 @@ def judged(
 
 def drawn(image: np.ndarray, cells: tuple[list[Instance], list[Instance], list[Box]]) -> np.ndarray:
     picture, (right, wrong, missed) = image.copy(), cells
-    for cell, colour, width in [(c, GREEN, 1) for c in right] + [(c, RED, 3) for c in wrong]:
+    for cell, colour, width in [(c, GREEN, 1) for c in right] + [(c, ORANGE, 4) for c in wrong]:
         cv2.polylines(picture, [np.array(cell.polygon, np.int32)], True, colour, width, cv2.LINE_AA)
     for x0, y0, x1, y1 in missed:
-        cv2.rectangle(picture, (x0, y0), (x1, y1), YELLOW, 3)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), BLUE, 3)
     return picture
 
 
@@ -77,8 +76,7 @@ def main(data: Path, out: Path, count: str = "12") -> None:
         cv2.imwrite(str(path), cv2.cvtColor(drawn(image, cells), cv2.COLOR_RGB2BGR))
         print(path)
     outlines = sheet([drawn(np.full_like(image, 255), cells) for _, _, image, cells in worst])
-    few_colours = PillowImage.fromarray(outlines).quantize(16, dither=PillowImage.Dither.NONE)
-    few_colours.save(out / "outlines.png", optimize=True)
+    cv2.imwrite(str(out / "outlines.png"), cv2.cvtColor(outlines, cv2.COLOR_RGB2BGR))
 
 
 if __name__ == "__main__":
