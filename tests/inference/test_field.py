@@ -103,6 +103,21 @@ def test_what_was_left_out_is_hatched_and_told(client_for, clinician, tiled_run)
     assert "1 tile out of focus, 25 % of the area" in words
 
 
+def test_what_failed_is_hatched_and_told(client_for, clinician, queued_run, findings):
+    states = (TileState.ANALYSED,) * 3 + (TileState.FAILED,)
+    runs.save(
+        queued_run.pk,
+        runs.claim(queued_run.pk),
+        replace(findings, coverage=Coverage(grid(300, 200, 2), states)),
+    )
+    queued_run.refresh_from_db()
+    html, words = page(client_for, clinician, queued_run)
+    assert (
+        '<path class="tiles tiles-failed" fill="url(#hatch-failed)"' in html and 'id="hatch-failed"' in html
+    )
+    assert "1 tile could not be analysed" in words
+
+
 def test_a_single_field_has_no_map_of_tiles(client_for, clinician, done_run):
     html, _ = page(client_for, clinician, done_run)
     assert "coverage" not in html
