@@ -20,6 +20,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from PIL import Image as pillow
 from torch import Tensor, nn
 
 from inference.pipeline import segmentation_scale
@@ -59,6 +60,16 @@ MOST_MASK_PX = 16_000_000
 
 QUIET = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "YOLO_VERBOSE": "0"}
 """The library's variables that keep it from looking at the network, from installing and from speaking."""
+
+REPLACED = (
+    (pillow, "open"),
+    (torch, "save"),
+    (torch, "load"),
+    (cv2, "imread"),
+    (cv2, "imwrite"),
+    (cv2, "imshow"),
+)
+"""Functions that the library puts its own in the place of, for the whole process."""
 
 NOT_INSTALLED = (
     "The segmentation engine yolo11_seg needs the library ultralytics, an optional extra under the licence"
@@ -126,8 +137,10 @@ def imported(module: str) -> Any:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put back the environment and OpenCV's threads, which the library sets as it likes when imported."""
+    """Put back the environment, OpenCV's threads and the functions of other libraries, which the library
+    replaces by its own when it is imported."""
     environment, threads = dict(os.environ), cv2.getNumThreads()
+    originals = [(owner, name, getattr(owner, name)) for owner, name in REPLACED]
     try:
         yield
     finally:
@@ -135,6 +148,8 @@ def _undisturbed() -> Iterator[None]:
             del os.environ[name]
         os.environ |= environment
         cv2.setNumThreads(threads)
+        for owner, name, original in originals:
+            setattr(owner, name, original)
 
 
 def build(architecture: str = ARCHITECTURE) -> nn.Module:

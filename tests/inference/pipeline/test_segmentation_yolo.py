@@ -199,11 +199,14 @@ def test_without_weights_it_says_how_to_make_them(learnt, tmp_path):
 
 def test_importing_its_library_is_quiet_offline_and_changes_nothing_else(tmp_path):
     code = (
-        "import os, cv2; cv2.setNumThreads(3); before = dict(os.environ)\n"
+        "import os, cv2, torch, PIL.Image as pillow; cv2.setNumThreads(3); before = dict(os.environ)\n"
+        "own = lambda: (pillow.open, torch.save, torch.load, cv2.imread, cv2.imwrite, cv2.imshow)\n"
+        "originals = own()\n"
         "from inference.pipeline.segmentation_yolo import build, imported\n"
         "build()\n"
         "assert dict(os.environ) == before and cv2.getNumThreads() == 3\n"
         "assert not imported('utils').ONLINE\n"
+        "assert own() == originals\n"
     )
     home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     ended = subprocess.run([sys.executable, "-c", code], env=home, capture_output=True, text=True, timeout=60)
