@@ -11,15 +11,15 @@ from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.networks import registry
 
 REQUIRED = (registry.WBC_NETWORK, registry.SEGMENTATION_NETWORK)
-WITHOUT_WEIGHTS = (SegmentationEngine.COMPACT, SegmentationEngine.WATERSHED)
-"""Engines that need no weight file but the required ones."""
 
 
 def networks_are_whole(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """Compare the weight file of every model card with its sha256; torch is not needed for it."""
-    chosen = settings.SEGMENTATION_ENGINE
-    own = {*SegmentationEngine} - {*WITHOUT_WEIGHTS}
-    needed = {f"{registry.SEGMENTATION_NETWORK}_{chosen}"} if chosen in own else set()
+    chosen, with_network = (
+        settings.SEGMENTATION_ENGINE,
+        {*SegmentationEngine} - {SegmentationEngine.WATERSHED},
+    )
+    needed = {registry.segmentation_network(engine) for engine in with_network if engine == chosen}
     return list(_problems(sorted({*REQUIRED, *needed, *registry.names()})))
 
 

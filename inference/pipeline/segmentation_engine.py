@@ -65,17 +65,12 @@ class Engine(Protocol):
         """Load and compile now what would otherwise be at the first image."""
 
 
-def network_name(engine: SegmentationEngine) -> str:
-    """The name of the network of an engine other than the default one, and of its two files."""
-    return f"{registry.SEGMENTATION_NETWORK}_{engine}"
-
-
 def provided(engine: SegmentationEngine, folder: Path = registry.WEIGHTS) -> str:
     """Return the name of an engine's network, whose weights and card somebody has put into `folder`.
 
     Raises NetworkUnavailable when they are not there, saying how to come by them.
     """
-    name = network_name(engine)
+    name = registry.segmentation_network(engine)
     weights, card = f"{name}.safetensors", f"{name}.json"
     if not ((folder / weights).is_file() and (folder / card).is_file()):
         raise NetworkUnavailable(

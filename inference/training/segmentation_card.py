@@ -1,20 +1,15 @@
 """The model cards of the segmentation networks: what each is, what it was made from, how far to trust it."""
 
 import csv
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import safetensors.torch
 
 from inference.pipeline import segmentation
 from inference.pipeline.config import CellConfig, SegmentationEngine
 from inference.pipeline.findings import Kind
 from inference.pipeline.networks import registry
-from inference.pipeline.networks.runtime import FromPixels
-from inference.pipeline.segmentation_engine import Engine, network_name
+from inference.pipeline.segmentation_engine import Engine
 from inference.pipeline.segmentation_star import KINDS, WORK_UM
 from inference.training.evaluate_segmentation import evaluate
 from inference.training.segmentation_windows import CONTRACT, Recipe
@@ -133,27 +128,11 @@ def draft_of(engine: SegmentationEngine, sha256: str, recipe: Recipe) -> dict[st
     usual = registry.card(registry.SEGMENTATION_NETWORK).text
     return {
         **card,
-        "name": network_name(engine),
+        "name": registry.segmentation_network(engine),
         "version": VERSION_OF_OTHERS,
         "labels_made": LABELS_MADE_FOR_OTHERS,
         "box_margin_um": usual.get("box_margin_um", card["box_margin_um"]),
     }
-
-
-def save_weights(module: FromPixels, path: Path) -> str:
-    """Write a network's weights as float16 safetensors and return the sha256 of the file."""
-    state = {
-        name: value.half().cpu().contiguous() if value.is_floating_point() else value.cpu()
-        for name, value in module.network.state_dict().items()
-    }
-    path.write_bytes(safetensors.torch.save(state))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write(card: dict[str, Any], out: Path) -> None:
-    """Write a card beside its weights."""
-    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    (out / f"{card['name']}.json").write_text(text, encoding="utf-8")
 
 
 def rows(data: Path, split: str) -> list[dict[str, str]]:

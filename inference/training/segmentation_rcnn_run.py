@@ -10,10 +10,10 @@ import torch
 
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import FromPixels, Network
-from inference.pipeline.segmentation_engine import network_name
 from inference.training import segmentation_card
 from inference.training.segmentation_rcnn import ENGINES, Recipe, train
 from inference.training.segmentation_run import labelled
+from inference.training.shipped import save_weights, write_card
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None
     # A forked worker would wait for ever on the threads that OpenCV had in its parent.
     cv2.setNumThreads(1)
     torch.set_float32_matmul_precision("high")
-    first = registry.read_card(network_name(recipe.engine), start) if start else None
+    first = registry.read_card(registry.segmentation_network(recipe.engine), start) if start else None
     if first and first.architecture != recipe.architecture:
         raise ValueError(f"{start} holds a {first.architecture}; choose that by --architecture.")
     recipe = replace(recipe, start=first.sha256) if first else recipe
@@ -38,12 +38,12 @@ def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None
     _, made_by = ENGINES[recipe.design]
     engine = made_by(Network(registry.read_card(card["name"], out)))
     card["metrics"] = [segmentation_card.measured(engine, data, options=f" --engine {recipe.engine}")]
-    segmentation_card.write(card, out)
+    write_card(card, out)
 
 
 def save(module: FromPixels, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Write float16 weights and their card, which is returned, to `out`."""
-    sha256 = segmentation_card.save_weights(module, out / f"{network_name(recipe.engine)}.safetensors")
+    sha256 = save_weights(module, out / f"{registry.segmentation_network(recipe.engine)}.safetensors")
     card = segmentation_card.draft_of(recipe.engine, sha256, recipe)
-    segmentation_card.write(card, out)
+    write_card(card, out)
     return card

@@ -24,6 +24,7 @@ from inference.training.evaluate_segmentation import box_overlaps, match, read_b
 from inference.training.segmentation import Recipe, train
 from inference.training.segmentation_labels import NAMES, Field, read_fields
 from inference.training.segmentation_relabel import masked, pointed, single, unlabelled
+from inference.training.shipped import save_weights, write_card
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def relabelled(teacher: FromPixels, recipe: Recipe, data: Path, out: Path) -> li
     folder = out / "teacher"
     if not (folder / CARD).is_file():
         folder.mkdir(exist_ok=True)
-        segmentation_card.write(save(teacher, recipe, folder), folder)
+        write_card(save(teacher, recipe, folder), folder)
     found = [*_further(data, _loaded(folder))]
     counts = Counter(field.source for field in found)
     log.info("labelled by the network: %s", dict(counts))
@@ -91,21 +92,21 @@ def _further(data: Path, network: Network) -> Iterator[Field]:
 
 def save(module: FromPixels, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Write float16 weights to `out` and return their card, which calibrates nothing yet."""
-    sha256 = segmentation_card.save_weights(module, out / f"{registry.SEGMENTATION_NETWORK}.safetensors")
+    sha256 = save_weights(module, out / f"{registry.SEGMENTATION_NETWORK}.safetensors")
     return segmentation_card.draft(sha256, recipe)
 
 
 def write(module: FromPixels, recipe: Recipe, out: Path, data: Path) -> None:
     """Write weights and card, with confidences calibrated and figures measured on the validation fields."""
     card = save(module, recipe, out)
-    segmentation_card.write(card, out)
+    write_card(card, out)
     card["box_margin_um"] = box_margins(data, _loaded(out))
-    segmentation_card.write(card, out)
+    write_card(card, out)
     card["calibration"] = calibration(data, _loaded(out))
-    segmentation_card.write(card, out)
+    write_card(card, out)
     note = "; the confidences were calibrated on it"
     card["metrics"] = [segmentation_card.measured(Compact(_loaded(out)), data, note)]
-    segmentation_card.write(card, out)
+    write_card(card, out)
 
 
 def _loaded(folder: Path) -> Network:

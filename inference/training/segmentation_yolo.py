@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 from inference.pipeline import star
 from inference.pipeline.networks import registry
 from inference.pipeline.networks.runtime import FromPixels
-from inference.pipeline.segmentation_engine import network_name
 from inference.pipeline.segmentation_yolo import (
     ARCHITECTURE,
     BEYOND,
@@ -33,6 +32,7 @@ from inference.training.segmentation_labels import Field
 from inference.training.segmentation_run import labelled
 from inference.training.segmentation_scenes import Generator, Scene, shown
 from inference.training.segmentation_windows import check_side, painted_over
+from inference.training.shipped import save_weights, write_card
 
 log = logging.getLogger(__name__)
 
@@ -163,21 +163,21 @@ def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None
     imported("nn.tasks")
     # A forked worker would wait for ever on the threads that OpenCV had in its parent.
     cv2.setNumThreads(1)
-    first = registry.read_card(network_name(ENGINE), start) if start else None
+    first = registry.read_card(registry.segmentation_network(ENGINE), start) if start else None
     recipe = replace(recipe, start=first.sha256) if first else recipe
     sources = [*labelled(data)]
     log.info("%d labelled fields", len(sources))
     module = train(recipe, sources, out, workers, loaded(first) if first else None)
     card = save(module, recipe, out)
     card["metrics"] = [segmentation_card.measured(Yolo11Seg(out), data, options=f" --engine {ENGINE}")]
-    segmentation_card.write(card, out)
+    write_card(card, out)
 
 
 def save(module: FromPixels, recipe: Recipe, out: Path) -> dict[str, Any]:
     """Write float16 weights and their card, which is returned, to `out`."""
-    sha256 = segmentation_card.save_weights(module, out / f"{network_name(ENGINE)}.safetensors")
+    sha256 = save_weights(module, out / f"{registry.segmentation_network(ENGINE)}.safetensors")
     card = segmentation_card.draft_of(ENGINE, sha256, recipe)
     card["limits"] = [*card["limits"], *LIMITS]
     card["input"] |= asdict(CONTRACT)
-    segmentation_card.write(card, out)
+    write_card(card, out)
     return card

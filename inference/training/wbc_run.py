@@ -1,23 +1,20 @@
 """The white-cell network from data folder to weight file and card."""
 
-import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 
 from inference.pipeline.classification import calibrate, call, score
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.networks import registry, runtime
-from inference.pipeline.networks.runtime import FromPixels
 from inference.training import wbc_card
 from inference.training.calibration import WANTED_ACCURACY, fit_abstention, fit_temperature
 from inference.training.crops import Crops, cut_all
 from inference.training.evaluate_wbc import cut_squares, evaluate, views_of
 from inference.training.labels import samples
+from inference.training.shipped import save_weights, write_card
 from inference.training.wbc import Recipe, train
 
 log = logging.getLogger(__name__)
@@ -44,22 +41,6 @@ def load_crops(data: Path, split: str, out: Path) -> Crops:
     for other in others:
         first = first.joined(other)
     return first
-
-
-def save_weights(network: FromPixels, path: Path) -> str:
-    """Write the weights as float16 safetensors and return the sha256 of the file."""
-    state = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.network.state_dict().items()
-    }
-    path.write_bytes(safetensors.torch.save(state))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_card(card: dict[str, Any], out: Path) -> None:
-    """Write a model card beside its weights."""
-    path = out / f"{registry.WBC_NETWORK}.json"
-    path.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def calibrated(card: dict[str, Any], data: Path, out: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from inference.pipeline.config import SegmentationEngine
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.findings import NetworkUsed
 
@@ -86,6 +87,12 @@ class Card:
     def used(self) -> NetworkUsed:
         """What findings and reports say about this network."""
         return NetworkUsed(self.name, self.version, self.sha256)
+
+
+def segmentation_network(engine: SegmentationEngine) -> str:
+    """Return the name of an engine's network, and of its two files."""
+    default = engine is SegmentationEngine.COMPACT
+    return SEGMENTATION_NETWORK if default else f"{SEGMENTATION_NETWORK}_{engine}"
 
 
 def names(folder: Path = WEIGHTS) -> tuple[str, ...]:

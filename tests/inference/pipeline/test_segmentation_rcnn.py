@@ -9,8 +9,9 @@ from inference.pipeline.config import SegmentationEngine
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.networks import htc, rcnn, registry, runtime
 from inference.pipeline.networks.region_align import region_align
+from inference.pipeline.networks.registry import segmentation_network
 from inference.pipeline.networks.runtime import Network
-from inference.pipeline.segmentation_engine import UndecodableTile, network_name
+from inference.pipeline.segmentation_engine import UndecodableTile
 from inference.pipeline.segmentation_rcnn import Htc, MaskRcnnSwin, _outlines, loaded
 from inference.pipeline.segmentation_star import KINDS, WORK_UM
 from inference.training.segmentation_rcnn import ENGINES, Recipe, Trainer, targets_of
@@ -43,7 +44,7 @@ def window():
 def engine_of(trainer, out):
     _, made_by = ENGINES[trainer.recipe.design]
     save(trainer.averaged, trainer.recipe, out)
-    return made_by(Network(registry.read_card(network_name(trainer.recipe.engine), out)))
+    return made_by(Network(registry.read_card(segmentation_network(trainer.recipe.engine), out)))
 
 
 def overlaps(instances, times=1):
@@ -91,7 +92,10 @@ def test_an_engine_finds_the_cells_of_a_field_that_its_network_learnt(
     finer = cv2.resize(drawn(), None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     (answer,) = engine.find([finer], WORK_UM / 2)
     assert min(overlaps(answer.instances, 2)) > 0.5
-    assert [network.name for network in engine.used] == [network_name(recipe.engine), "segmentation"]
+    assert [network.name for network in engine.used] == [
+        segmentation_network(recipe.engine),
+        "segmentation",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,9 @@ def test_an_answer_without_numbers_is_an_error_not_an_empty_field(architecture, 
     damaged = [values for name, values in engine.module.named_parameters() if f"{part}." in name]
     with torch.no_grad():
         damaged[-1].fill_(float("nan"))
-    with pytest.raises(UndecodableTile, match=f"The network {network_name(recipe.engine)} gave no usable"):
+    with pytest.raises(
+        UndecodableTile, match=f"The network {segmentation_network(recipe.engine)} gave no usable"
+    ):
         engine.find([drawn()], WORK_UM)
 
 

@@ -1,0 +1,26 @@
+"""The two files in which a trained network is shipped: its weights and its card."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+from inference.pipeline.networks.runtime import FromPixels
+
+
+def save_weights(module: FromPixels, path: Path) -> str:
+    """Write a network's weights as float16 safetensors and return the sha256 of the file."""
+    state = {
+        name: value.half().cpu().contiguous() if value.is_floating_point() else value.cpu()
+        for name, value in module.network.state_dict().items()
+    }
+    path.write_bytes(safetensors.torch.save(state))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_card(card: dict[str, Any], out: Path) -> None:
+    """Write a card beside its weights."""
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    (out / f"{card['name']}.json").write_text(text, encoding="utf-8")
