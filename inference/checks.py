@@ -15,11 +15,9 @@ REQUIRED = (registry.WBC_NETWORK, registry.SEGMENTATION_NETWORK)
 
 def networks_are_whole(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """Compare the weight file of every model card with its sha256; torch is not needed for it."""
-    chosen, with_network = (
-        settings.SEGMENTATION_ENGINE,
-        {*SegmentationEngine} - {SegmentationEngine.WATERSHED},
-    )
-    needed = {registry.segmentation_network(engine) for engine in with_network if engine == chosen}
+    with_network = [engine for engine in SegmentationEngine if engine is not SegmentationEngine.WATERSHED]
+    chosen = [engine for engine in with_network if engine == settings.SEGMENTATION_ENGINE]
+    needed = map(registry.segmentation_network, chosen)
     return list(_problems(sorted({*REQUIRED, *needed, *registry.names()})))
 
 

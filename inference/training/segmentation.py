@@ -20,25 +20,18 @@ from inference.training.segmentation_windows import CONTRACT, MEAN_COLOUR
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the weights, apart from the fields.
-
-    After `boxed_epochs` on the labelled boxes the network labels further fields itself. `start` is the sha256
-    of the weights that the training starts from, nothing for random ones.
-    """
+class Recipe(segmentation_windows.Recipe):
+    """The recipe of the default engine's network, which after `boxed_epochs` on the labelled boxes labels
+    further fields itself."""
 
     architecture: str = networks.ARCHITECTURE
     side: int = 160
     epochs: int = 14
-    steps: int = 250
     batch: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     ema_decay: float = 0.997
-    warmup: float = 0.05
     boxed_epochs: int = 4
-    seed: int = 1
-    start: str = ""
 
 
 class Windows(segmentation_windows.Windows):

@@ -18,6 +18,17 @@ VERSION = "1.1.0"
 VERSION_OF_OTHERS = "1.0.0"
 COMMAND = "python -m inference.training segmentation"
 
+FROM_BOXES = (
+    "Boxes of fields_txl say which cells exist. Outlines were made from them: the stained area in the"
+    " box, and where cells overlap the ellipse in the box, narrowed to the width of the free cells."
+)
+FROM_MASKS = "White cells of fields_bcisc were taught as their masks show them."
+COMPOSED = (
+    "Further windows were composed by laying cells of one field on another, stain upon stain; every fifth"
+    " window was stretched, so that round cells became long ones."
+)
+"""What is true of the labels of every engine."""
+
 TEXT: dict[str, Any] = {
     "task": "find white cells, red cells and platelets in a peripheral blood smear in Romanowsky stains, each"
     " with its outline",
@@ -56,16 +67,14 @@ TEXT: dict[str, Any] = {
         },
     ],
     "labels_made": [
-        "Boxes of fields_txl say which cells exist. Outlines were made from them: the stained area in the"
-        " box, and where cells overlap the ellipse in the box, narrowed to the width of the free cells.",
-        "White cells of fields_bcisc were taught as their masks show them.",
+        FROM_BOXES,
+        FROM_MASKS,
         "Stained area outside all boxes was neither taught as a cell nor as background.",
         "The rest of fields_bcisc, fields of rbc_chula and staging_taleqani, images of wbc_pbc and wbc_apl"
         " were labelled by an earlier state of the network, where a point label, the middle of a single-cell"
         " image or a high confidence bore it out; what else is stained there was left open. In"
         " staging_taleqani the nuclear stain in a cell decided whether it is white.",
-        "Further windows were composed by laying cells of one field on another, stain upon stain; every fifth"
-        " window was stretched, so that round cells became long ones.",
+        COMPOSED,
     ],
     "limits": [
         "Outlines were learnt from the stain, not from a person's drawing; no set has masks of every cell.",
@@ -79,16 +88,14 @@ TEXT: dict[str, Any] = {
 
 
 LABELS_MADE_FOR_OTHERS = [
-    "Boxes of fields_txl say which cells exist. Outlines were made from them: the stained area in the"
-    " box, and where cells overlap the ellipse in the box, narrowed to the width of the free cells.",
-    "White cells of fields_bcisc were taught as their masks show them.",
+    FROM_BOXES,
+    FROM_MASKS,
     "The rest of fields_bcisc, fields of rbc_chula and staging_taleqani, and images of wbc_pbc and wbc_apl"
     " were labelled by the network of the default engine, where a point label, the middle of a single-cell"
     " image or a high confidence bore it out.",
     "What else is stained was painted over in the colour of the ground, as the losses know cells and"
     " background only.",
-    "Further windows were composed by laying cells of one field on another, stain upon stain; every fifth"
-    " window was stretched, so that round cells became long ones.",
+    COMPOSED,
 ]
 
 

@@ -32,22 +32,17 @@ LEAST_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the weights, apart from the fields; `start` as in `segmentation.Recipe`, and
-    `init` as in `rcnn.build`."""
+class Recipe(segmentation_windows.Recipe):
+    """The recipe of either engine's network; `init` as in `rcnn.build`."""
 
     architecture: str = "maskrcnn_swin"
-    init: str = "scratch"
     side: int = 256
     epochs: int = 60
-    steps: int = 250
     batch: int = 8
     learning_rate: float = 2e-4
     weight_decay: float = 0.05
     ema_decay: float = 0.998
-    warmup: float = 0.05
-    seed: int = 1
-    start: str = ""
+    init: str = "scratch"
 
     @property
     def engine(self) -> SegmentationEngine:

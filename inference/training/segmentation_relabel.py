@@ -93,12 +93,7 @@ def _widened(boxed: Floats, shape: tuple[int, ...]) -> Floats:
 def pointed(data: Path, network: Network) -> Iterator[Field]:
     """Label the training fields of rbc_chula, whose red cells are marked by points."""
     folder = data / "rbc_chula"
-    for row in _rows(folder, "train"):
-        image = read_rgb(folder / row["file"])
-        pixel_um = estimate_pixel_um(image, network)
-        if pixel_um is None:
-            continue
-        seen = _Seen.of(image, pixel_um, network)
+    for row, seen, pixel_um in _looked_at(folder, _rows(folder, "train"), network):
         points = np.loadtxt(folder / row["label_file"], np.float32, ndmin=2)[:, :2]
         marked = _marked(seen.found, points * np.float32(pixel_um / STORED_UM))
         sure = seen.found.logits > SURE[seen.found.kinds]
@@ -125,13 +120,7 @@ def _marked(found: Detections, points: Floats) -> NDArray[np.bool_]:
 def single(data: Path, source: str, split: str, network: Network) -> Iterator[Field]:
     """Label images of single white cells: the cell in the middle, and what else the network is sure of."""
     folder = data / source
-    rows = _rows(folder, split)
-    for row in rows[:: max(1, len(rows) // SINGLE_PER_SOURCE)]:
-        image = read_rgb(folder / row["file"])
-        pixel_um = estimate_pixel_um(image, network)
-        if pixel_um is None:
-            continue
-        seen = _Seen.of(image, pixel_um, network)
+    for row, seen, _ in _looked_at(folder, _some_rows(folder, split), network):
         size = np.array(seen.image.shape[1::-1], np.float32)
         middle = (np.abs(seen.found.centres - size / 2) < MIDDLE * size).all(axis=1)
         wanted = 2 if "platelet" in row["label"] else 1
@@ -145,14 +134,8 @@ def single(data: Path, source: str, split: str, network: Network) -> Iterator[Fi
 def masked(data: Path, network: Network) -> Iterator[Field]:
     """Label the fields of fields_bcisc from smears with even numbers; the others are kept to measure on."""
     folder = data / "fields_bcisc"
-    for row in _rows(folder, "train"):
-        if smear_number(row["file"]) % 2:
-            continue
-        image = read_rgb(folder / row["file"])
-        pixel_um = estimate_pixel_um(image, network)
-        if pixel_um is None:
-            continue
-        seen = _Seen.of(image, pixel_um, network)
+    rows = [row for row in _rows(folder, "train") if not smear_number(row["file"]) % 2]
+    for row, seen, _ in _looked_at(folder, rows, network):
         field = seen.field((seen.found.kinds != 1) & (seen.found.logits > SURE[seen.found.kinds]), "bcisc")
         regions = read_regions(folder / row["mask"])
         if field is not None:
@@ -185,13 +168,8 @@ def unlabelled(data: Path, network: Network) -> Iterator[Field]:
     of this laboratory are.
     """
     folder = data / "staging_taleqani"
-    rows = _rows(folder, "train")
-    for row in rows[:: max(1, len(rows) // SINGLE_PER_SOURCE)]:
-        image = read_rgb(folder / row["file"])[:CLEAN_SIDE, :CLEAN_SIDE]
-        pixel_um = estimate_pixel_um(image, network)
-        if pixel_um is None:
-            continue
-        seen, certain = _named_by_nucleus(_Seen.of(image, pixel_um, network))
+    for _, found, _ in _looked_at(folder, _some_rows(folder, "train"), network, CLEAN_SIDE):
+        seen, certain = _named_by_nucleus(found)
         believed = certain & (seen.found.logits > SURE[0])
         if believed.sum() >= LEAST_CELLS and (field := seen.field(believed, "taleqani")) is not None:
             yield field
@@ -212,6 +190,24 @@ def _named_by_nucleus(seen: _Seen) -> tuple[_Seen, NDArray[np.bool_]]:
         certain[index] = share >= NUCLEATED or share <= NOT_NUCLEATED
         kinds[index] = int(share >= NUCLEATED)
     return replace(seen, found=replace(seen.found, kinds=kinds)), certain
+
+
+def _looked_at(
+    folder: Path, rows: Sequence[dict[str, str]], network: Network, side: int | None = None
+) -> Iterator[tuple[dict[str, str], _Seen, float]]:
+    """The rows with what the network sees in their images, or in the upper left corner of so many px, and the
+    pixel size it estimates; without those in which it finds nothing to tell the size by."""
+    for row in rows:
+        image = read_rgb(folder / row["file"])[:side, :side]
+        pixel_um = estimate_pixel_um(image, network)
+        if pixel_um is not None:
+            yield row, _Seen.of(image, pixel_um, network), pixel_um
+
+
+def _some_rows(folder: Path, split: str) -> list[dict[str, str]]:
+    """About SINGLE_PER_SOURCE of the rows of a split, evenly spread."""
+    rows = _rows(folder, split)
+    return rows[:: max(1, len(rows) // SINGLE_PER_SOURCE)]
 
 
 def _rows(folder: Path, split: str) -> list[dict[str, str]]:

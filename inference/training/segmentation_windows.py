@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -32,26 +32,25 @@ RIM_PX = 2
 """What nobody labelled is painted over together with its soft rim."""
 
 
-class Recipe(optimisation.Recipe, Protocol):
-    """What the recipe of any segmentation network says, besides, about the network and its windows."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the weights of a segmentation network, apart from the fields.
 
-    @property
-    def architecture(self) -> str: ...
+    In every epoch it learns from `steps` batches of windows of `side` px. `start` is the sha256 of the
+    weights that the training starts from, nothing for random ones.
+    """
 
-    @property
-    def epochs(self) -> int: ...
-
-    @property
-    def side(self) -> int: ...
-
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def batch(self) -> int: ...
-
-    @property
-    def seed(self) -> int: ...
+    architecture: str
+    side: int
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    ema_decay: float
+    steps: int = 250
+    warmup: float = 0.05
+    seed: int = 1
+    start: str = ""
 
 
 class Windows(Dataset[dict[str, Tensor]], ABC):

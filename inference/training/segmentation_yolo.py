@@ -50,20 +50,16 @@ LIMITS = [
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the weights, apart from the fields; `start` as in `segmentation.Recipe`."""
+class Recipe(segmentation_windows.Recipe):
+    """The recipe of this engine's network."""
 
     architecture: str = ARCHITECTURE
     side: int = 256
     epochs: int = 40
-    steps: int = 250
     batch: int = 16
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.02
     ema_decay: float = 0.998
-    warmup: float = 0.05
-    seed: int = 1
-    start: str = ""
 
 
 class Windows(segmentation_windows.Windows):

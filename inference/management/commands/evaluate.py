@@ -3,6 +3,7 @@
 import csv
 import json
 from argparse import ArgumentParser
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,7 @@ def _segmentation(options: dict[str, Any]) -> dict[str, Any]:
     if options["classes"] or options["predictions"]:
         raise CommandError("--classes and --predictions belong to evaluate wbc.")
     files = _files_of_split(folder, options["split"]) if options["split"] else None
-    chosen = engine(SegmentationEngine(options["engine"]))
-
-    def found(image: Any) -> Any:
-        return segment(image, chosen=chosen)
-
+    found = partial(segment, chosen=engine(SegmentationEngine(options["engine"])))
     clean = evaluate(folder, found, files)
     if not kind:
         return clean
