@@ -50,6 +50,7 @@ STATUS_OF: dict[type[Exception], int] = {
     review.ReviewConflict: 409,
     runs.RunConflict: 409,
     predictions.PredictionUnavailable: 503,
+    predictions.PredictionFailed: 500,
     predictions.PredictionRefused: 422,
 }
 
@@ -269,6 +270,7 @@ class Predict(Door):
             401: REFUSALS[401],
             403: REFUSALS[403],
             **REFUSED,
+            500: OpenApiResponse(ErrorAnswer, "A fault of the program, which has been logged."),
             503: OpenApiResponse(ErrorAnswer, "No worker answered in time."),
         },
     )

@@ -79,7 +79,10 @@ class AnalysisRun(models.Model):
 
 
 class Cell(models.Model):
-    """A cell as the machine saw it; `label` is the machine's call and never changes ("" = not classified)."""
+    """A cell as the machine saw it; `label` is the machine's call and never changes ("" = not classified).
+
+    `second_call` is a second network's, empty where there was none.
+    """
 
     run = models.ForeignKey(AnalysisRun, models.CASCADE, related_name="cells")
     number = models.IntegerField()
@@ -97,6 +100,10 @@ class Cell(models.Model):
     confidence = models.FloatField(null=True)
     probabilities = models.JSONField(default=dict)
     abstained = models.BooleanField(default=False)
+    prediction_sets = models.JSONField(default=dict)
+    ood_score = models.FloatField(null=True)
+    out_of_distribution = models.BooleanField(default=False)
+    second_call = models.JSONField(default=dict)
     review_reasons = models.JSONField(default=list)
     needs_review = models.BooleanField(default=False)
     focus_ratio = models.FloatField(null=True)

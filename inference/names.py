@@ -29,7 +29,7 @@ REASON_NAMES: dict[str, Promise] = {
     "out_of_distribution": _("unlike the cells the network was trained on"),
     "stain": _("stain beyond what the network was trained on"),
     "off_cell": _("the network looked beside the cell"),
-    "disagreement": _("two networks disagree"),
+    "networks_disagree": _("two networks disagree"),
 }
 
 STAGE_NAMES: dict[str, Promise] = {

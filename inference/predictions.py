@@ -20,6 +20,8 @@ from cases import uploads
 PREDICT_TASK = "inference.tasks.predict_cell"
 WAIT_SECONDS = 20
 MAX_BYTES = 8 * 1024 * 1024
+MAX_PIXELS = 12_000_000
+"""A photograph through an eyepiece. A larger image is a field, and takes longer than anybody waits here."""
 
 
 class PredictionRefused(Exception):
@@ -32,24 +34,44 @@ class PredictionRefused(Exception):
 
 
 class PredictionUnavailable(PredictionRefused):
-    """No worker answered in time."""
+    """No worker answered in time, or the worker has no network to ask."""
+
+
+class PredictionFailed(PredictionRefused):
+    """The worker came upon a fault of the program, which is not the image's."""
+
+
+FAILURES = {"internal_error": PredictionFailed, "network_unavailable": PredictionUnavailable}
+"""What a worker's error is when it is not about the image."""
 
 
 def predict(actor: User, file: UploadedFile) -> dict[str, Any]:
     """What the network calls the cell nearest the centre of an image.
 
-    Raises UploadRefused or PredictionRefused for the image, PredictionUnavailable when no worker answers.
+    Raises UploadRefused or PredictionRefused for the image, PredictionUnavailable when no worker answers, and
+    PredictionFailed for a fault of the program.
     """
     require(actor, Verb.SMEAR_UPLOAD)
     if (file.size or 0) > MAX_BYTES:
         raise PredictionRefused("too_large", _("An image of a single cell has at most 8 MB."))
     examined = uploads.examine(file)
+    _refuse_field(examined.width, examined.height)
     file.seek(0)
     answer = _ask_worker(base64.b64encode(file.read()).decode(), examined.suffix)
     if error := answer.get("error"):
-        raise PredictionRefused(error["code"], error["message"])
+        raise FAILURES.get(error["code"], PredictionRefused)(error["code"], error["message"])
     audit.record(actor, "cell.predict", sha256=examined.sha256, label=answer["class"])
     return answer
+
+
+def _refuse_field(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        text = _(
+            "The image has %(width)d × %(height)d pixels; an image of a single cell has at most %(limit)d"
+            " megapixels. Cut the cell out, or hand the image in as a smear of a case."
+        )
+        facts = {"width": width, "height": height, "limit": MAX_PIXELS // 1_000_000}
+        raise PredictionRefused("too_large", text % facts)
 
 
 def _ask_worker(image: str, suffix: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from inference.pipeline.findings import (
     Notice,
     Outcome,
     Quality,
+    SecondCall,
     Severity,
     TileState,
 )
@@ -64,6 +65,10 @@ def cell_row(run: AnalysisRun, cell: Cell) -> CellRow:
     if call:
         row.label, row.confidence, row.abstained = call.label, call.confidence, call.abstained
         row.probabilities = {label: float(value) for label, value in call.probabilities.items()}
+        row.prediction_sets = {str(level): list(labels) for level, labels in call.sets.items()}
+        row.ood_score, row.out_of_distribution = call.ood_score, call.out_of_distribution
+    if cell.second:
+        row.second_call = asdict(cell.second)
     if explanation:
         row.focus_ratio, row.heatmap_strength = explanation.focus_ratio, explanation.strength
     return row
@@ -81,9 +86,27 @@ def _call(row: CellRow, label: str | None) -> Call | None:
     """The machine's call or, given a person's `label`, that one: a person does not abstain."""
     if not row.label:
         return None
-    if label is None:
-        return Call(row.label, row.confidence or 0.0, {}, row.abstained)
-    return Call(label, row.confidence or 0.0, {}, abstained=False)
+    if label is not None:
+        return Call(label, row.confidence or 0.0, {})
+    return Call(
+        row.label,
+        row.confidence or 0.0,
+        {},
+        row.abstained,
+        prediction_sets(row),
+        row.ood_score,
+        row.out_of_distribution,
+    )
+
+
+def prediction_sets(row: CellRow) -> dict[int, tuple[str, ...]]:
+    """The prediction sets of a call by their level in %, lowest first; none for an older analysis."""
+    return {int(level): tuple(labels) for level, labels in sorted(row.prediction_sets.items())}
+
+
+def second_call(row: CellRow) -> SecondCall | None:
+    """What a second network called the cell, if there was one."""
+    return SecondCall(**row.second_call) if row.second_call else None
 
 
 def cell(row: CellRow, label: str | None = None) -> Cell:
@@ -99,7 +122,8 @@ def cell(row: CellRow, label: str | None = None) -> Cell:
         row.area_px,
         row.segmentation_confidence,
     )
-    return Cell(row.number, instance, _call(row, label), tuple(row.review_reasons))
+    reasons, second = tuple(row.review_reasons), second_call(row)
+    return Cell(row.number, instance, _call(row, label), reasons, second=second)
 
 
 UNCALLED_COLUMNS = (

@@ -229,3 +229,34 @@ def done_run(queued_run, findings):
     runs.save(queued_run.pk, token, findings, np.asarray(field_image()))
     queued_run.refresh_from_db()
     return queued_run
+
+
+@pytest.fixture
+def doubted(findings):
+    """The same findings, but cell 8 is unlike the training, two more classes are possible, and a second
+    network disagrees."""
+    from dataclasses import replace
+
+    from inference.pipeline.findings import NetworkUsed, SecondCall
+
+    cell = findings.cells[7]
+    few = ("eosinophil", "neutrophil")
+    call = replace(cell.call, sets={95: few, 99: (*few, "blast")}, ood_score=-1.5, out_of_distribution=True)
+    doubt = replace(
+        cell,
+        call=call,
+        review_reasons=("low_confidence", "out_of_distribution", "networks_disagree"),
+        second=SecondCall("neutrophil", 0.81, "wbc_second", "1.0.0"),
+    )
+    cells = (*findings.cells[:7], doubt, *findings.cells[8:])
+    networks = (*findings.networks, NetworkUsed("wbc_second", "1.0.0", "cd" * 32))
+    return replace(findings, cells=cells, networks=networks)
+
+
+@pytest.fixture
+def doubted_run(queued_run, doubted):
+    from inference import runs
+
+    runs.save(queued_run.pk, runs.claim(queued_run.pk), doubted, np.asarray(field_image()))
+    queued_run.refresh_from_db()
+    return queued_run

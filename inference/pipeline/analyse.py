@@ -8,15 +8,12 @@ from pathlib import Path
 
 from inference.pipeline import quality, segmentation, tiling
 from inference.pipeline.aggregation import aggregate
-from inference.pipeline.calls import Reader
+from inference.pipeline.calls import Reader, white_cell_networks
 from inference.pipeline.config import Config
 from inference.pipeline.errors import UnusableSmear
-from inference.pipeline.findings import Call, Cell, Findings, Image, Instance
-from inference.pipeline.networks import registry, runtime
+from inference.pipeline.findings import Call, Cell, Findings, Image, Instance, SecondCall, Stored
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.search import Found, search
-from inference.pipeline.seen_colours import SeenColours
-from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.slide import Slide
 
 STAGES = ("quality", "stain", "segmentation", "classification", "explanation", "aggregation")
@@ -61,39 +58,41 @@ def analyse(path: Path, config: Config, progress: Progress) -> Findings:
 
     Raises PipelineError when the image cannot be analysed; nothing is ever analysed in part.
     """
-    network, clock = runtime.load(registry.WBC_NETWORK), _Clock(progress)
+    networks, clock = white_cell_networks(), _Clock(progress)
     with clock("quality"):
         slide = Slide.open(path, config.pixel_um)
     with slide:
-        findings = _findings(slide, network, config, clock)
+        findings = _findings(slide, networks, config, clock)
     progress(STAGES[-1], 1.0)
     return findings
 
 
-def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> Findings:
+def _findings(slide: Slide, networks: Sequence[Network], config: Config, clock: _Clock) -> Findings:
     with clock("quality"):
         samples, plan = _surveyed(slide, config)
         judged = quality.assess(samples, slide.width, slide.height)
     with clock("stain"):
-        colours = SeenColours.of(samples, "field", network.card, config)
-        through = SeenFilter.of(samples, "field", network.card)
+        readers = [Reader.of(slide, samples, network, config) for network in networks]
+        colours = readers[0].colours
         if colours.beyond:
             judged = quality.with_stain_review(judged, colours.beyond, colours.known)
     with clock("segmentation") as part:
         engine = segmentation.engine(config.engine)
         found = _some(search(slide, samples, plan, config, engine, part))
-    reader = Reader(slide, network, colours, through, config)
     with clock("classification") as part:
-        crops = reader.crops(found.whites)
-        calls = reader.call(crops, part)
+        crops = readers[0].crops(found.whites)
+        readers = [reader.adapted(found.whites, crops) for reader in readers]
+        calls, seconds = _called(readers, found.whites, crops, part)
     with clock("explanation") as part:
-        reasons = [review_reasons(call, config, colours.beyond is not None) for call in calls]
+        beyond, both = colours.beyond is not None, zip(calls, seconds, strict=True)
+        reasons = [review_reasons(call, config, second, beyond) for call, second in both]
         wanted = [call.label if why else None for call, why in zip(calls, reasons, strict=True)]
-        explanations = reader.explain(found.whites, crops, wanted, part)
+        explanations = readers[0].explain(found.whites, crops, wanted, part)
     with clock("aggregation"):
-        named = zip(found.whites, calls, reasons, crops, explanations, strict=True)
+        named = zip(found.whites, calls, reasons, crops, explanations, seconds, strict=True)
         counted = _numbered([Cell(0, *facts) for facts in named], found.others)
         figures = aggregate(counted)
+    noticed = dict.fromkeys(notice for reader in readers for notice in reader.notices)
     return Findings(
         width=slide.width,
         height=slide.height,
@@ -102,8 +101,8 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
         quality=judged,
         cells=counted,
         aggregate=figures,
-        networks=(network.card.used, *engine.used),
-        notices=(*slide.notices, *colours.notices, *through.notices, *found.notices),
+        networks=(*(network.card.used for network in networks), *engine.used),
+        notices=(*slide.notices, *noticed, *found.notices),
         seconds=clock.seconds,
         coverage=found.coverage,
     )
@@ -111,18 +110,39 @@ def _findings(slide: Slide, network: Network, config: Config, clock: _Clock) -> 
 
 def warm_up(config: Config) -> None:
     """Load and compile the networks of the stages. Raises NetworkUnavailable when one is missing."""
-    runtime.load(registry.WBC_NETWORK).warm_up()
+    for network in white_cell_networks():
+        network.warm_up()
     segmentation.engine(config.engine).warm_up()
 
 
-def review_reasons(call: Call, config: Config, stain_beyond: bool = False) -> tuple[str, ...]:
+def _called(
+    readers: Sequence[Reader],
+    whites: Sequence[Instance],
+    crops: Sequence[Stored],
+    part: Callable[[float], None],
+) -> tuple[list[Call], Sequence[SecondCall | None]]:
+    """Call every cell and, where there is a second reader, call it again."""
+    first, *others = readers
+    calls = first.call(whites, crops, lambda share: part(share / len(readers)))
+    for second in others:
+        return calls, second.second_calls(whites, crops, lambda share: part((1 + share) / 2))
+    return calls, [None] * len(calls)
+
+
+def review_reasons(
+    call: Call, config: Config, second: SecondCall | None = None, stain_beyond: bool = False
+) -> tuple[str, ...]:
     """Say why a person should look at a cell; an empty tuple when nobody needs to.
 
+    A cell out of distribution goes to review for that alone: it is no abstention, which means that the
+    network cannot decide between classes it knows. `second` is what a second network calls the cell;
     `stain_beyond`: the stain of the slide is further from the network's than normalisation can bridge.
     """
     reasons = {
         "low_confidence": call.confidence < config.review_confidence,
         "abstained": call.abstained,
+        "out_of_distribution": call.out_of_distribution,
+        "networks_disagree": second is not None and second.label != call.label,
         "blast": call.label == "blast",
         "stain": stain_beyond,
     }

@@ -2,24 +2,48 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from inference.pipeline import cells
-from inference.pipeline.classification import classify
+from inference.pipeline import adaptation, cells
+from inference.pipeline.classification import Calibration, score
 from inference.pipeline.config import Config
-from inference.pipeline.explanation import Outline, explain, outline_in_square
-from inference.pipeline.findings import Call, Explanation, Image, Instance, Stored
+from inference.pipeline.explanation import explain, outline_in_square
+from inference.pipeline.findings import (
+    Call,
+    Explanation,
+    Image,
+    Instance,
+    Notice,
+    Outline,
+    SecondCall,
+    Stored,
+)
+from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.seen_colours import SeenColours
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.slide import Slide
 from inference.pipeline.spool import Spool
 
+SECOND_NETWORK = "wbc_second"
+"""A network that calls every cell as well, where the folder of weights has one."""
+
 CROPS_AT_ONCE = 256
 EXPLAINED_AT_ONCE = 32
 
 Part = Callable[[float], None]
+
+
+def white_cell_networks(folder: Path = registry.WEIGHTS) -> list[Network]:
+    """Return the network that calls the white cells and, where there is one, the second after it.
+
+    Raises NetworkUnavailable when weights are missing or not those of their card.
+    """
+    there = [SECOND_NETWORK] if SECOND_NETWORK in registry.names(folder) else []
+    return [runtime.load(name, folder) for name in (registry.WBC_NETWORK, *there)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +58,15 @@ class Reader:
     colours: SeenColours
     filter: SeenFilter
     config: Config
+    notices: tuple[Notice, ...] = ()
     spool: Spool = field(default_factory=Spool)
+
+    @classmethod
+    def of(cls, slide: Slide, samples: Sequence[Image], network: Network, config: Config) -> Self:
+        """Prepare a network for a slide, of which windows stand for its tissue."""
+        colours = SeenColours.of(samples, "field", network.card, config)
+        through = SeenFilter.of(samples, "field", network.card)
+        return cls(slide, network, colours, through, config, (*colours.notices, *through.notices))
 
     def crops(self, whites: Sequence[Instance]) -> list[Stored]:
         """Cut the squares around cells out of the slide."""
@@ -48,14 +80,35 @@ class Reader:
         square = cells.cut(region, (x0 - left, y0 - top, x1 - left, y1 - top))
         return cells.resized(square, self.config.cells.wbc_side)
 
-    def call(self, crops: Sequence[Stored], part: Part) -> list[Call]:
+    def adapted(self, whites: Sequence[Instance], crops: Sequence[Stored]) -> Self:
+        """Return the reader with its network adapted to the slide, where the laboratory chose that."""
+        if not self.config.adapt_batch_statistics:
+            return self
+        some = slice(None, None, -(-len(crops) // adaptation.MOST_CELLS) or 1)
+        network, notice = adaptation.adapted(self.network, self._seen(whites[some], crops[some]))
+        return replace(self, network=network, notices=(*self.notices, notice))
+
+    def call(self, whites: Sequence[Instance], crops: Sequence[Stored], part: Part) -> list[Call]:
         """Call every crop."""
         calls: list[Call] = []
-        for places in _batches(range(len(crops)), CROPS_AT_ONCE):
-            seen = self.filter.views(self.colours.views([np.asarray(crops[place]) for place in places]))
-            calls += classify(seen, self.network, self.config.declared_classes, self.config.cells.wbc_batch)
+        calibration, config = Calibration.of(self.network.card), self.config
+        for start in range(0, len(crops), CROPS_AT_ONCE):
+            some = slice(start, start + CROPS_AT_ONCE)
+            seen = self._seen(whites[some], crops[some])
+            logits = score(seen, self.network, config.cells.wbc_batch, config.augmentation)
+            calls += calibration.calls(logits, config.declared_classes)
             part(len(calls) / len(crops))
         return calls
+
+    def second_calls(
+        self, whites: Sequence[Instance], crops: Sequence[Stored], part: Part
+    ) -> list[SecondCall]:
+        """Call every crop as the second network."""
+        return [second_call(call, self.network) for call in self.call(whites, crops, part)]
+
+    def _seen(self, whites: Sequence[Instance], crops: Sequence[Stored]) -> dict[str, list[Image]]:
+        outlines = [self._outline(instance) for instance in whites]
+        return self.filter.views(self.colours.views([np.asarray(crop) for crop in crops], outlines))
 
     def explain(
         self, whites: Sequence[Instance], crops: Sequence[Stored], wanted: Sequence[str | None], part: Part
@@ -64,9 +117,8 @@ class Reader:
         explanations: list[Explanation | None] = [None] * len(whites)
         places = [place for place, label in enumerate(wanted) if label is not None]
         for done, batch in enumerate(_batches(places, EXPLAINED_AT_ONCE), start=1):
-            (seen,) = self.filter.views([[np.asarray(crops[place]) for place in batch]])
             made = explain(
-                seen,
+                self.filter.crops([np.asarray(crops[place]) for place in batch]),
                 [str(wanted[place]) for place in batch],
                 [self._outline(whites[place]) for place in batch],
                 (self.network.module, self.network.card),
@@ -80,6 +132,11 @@ class Reader:
     def _outline(self, instance: Instance) -> Outline:
         box = cells.crop_box(instance, self.config.cells.padding)
         return outline_in_square(instance, box, self.config.cells.wbc_side)
+
+
+def second_call(call: Call, network: Network) -> SecondCall:
+    """Return what is kept of a second network's call."""
+    return SecondCall(call.label, call.confidence, network.card.name, network.card.version)
 
 
 def _batches(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:

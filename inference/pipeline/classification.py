@@ -1,29 +1,82 @@
 """Name the cells of the white-cell stream, with probabilities that mean what they say."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
+from inference.pipeline.config import Augmentation
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.findings import Call, Image
+from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network, prepare
 
+Logits = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
+
+Turn = tuple[int, bool]
+
+TURNS: Mapping[Augmentation, tuple[Turn, ...]] = {
+    Augmentation.NONE: ((0, False),),
+    Augmentation.HALF_TURN: ((0, False), (2, False)),
+    Augmentation.EIGHT: tuple(product(range(4), (False, True))),
+}
+"""In which ways a network sees a square: turned by so many quarters, and whether mirrored then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a network's logits become calls, as its card says.
+
+    `least` holds for each level in % the least probability with which a class belongs to a prediction set; a
+    class without one always does. A cell whose energy is above `ood_above` is out of distribution. Cards
+    without these thresholds give calls without prediction sets and without a score.
+    """
+
+    labels: tuple[str, ...]
+    temperature: float
+    abstain_below: float
+    least: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    ood_above: float | None = None
+
+    @classmethod
+    def of(cls, card: Card) -> Self:
+        """Read it off a card."""
+        thresholds = card.text["thresholds"]
+        least = {int(level): of for level, of in thresholds.get("prediction_sets", {}).items()}
+        return cls(card.labels, card.temperature, card.abstain_below, least, thresholds.get("ood_above"))
+
+    def calls(self, logits: Logits, declared_classes: Sequence[str] | None = None) -> list[Call]:
+        """Make one call of each row of logits (n, classes).
+
+        Raises PipelineError when a declared class is not one the network knows.
+        """
+        rows = zip(calibrate(logits, self.temperature), energy(logits), strict=True)
+        return [self._call(row, float(score), declared_classes) for row, score in rows]
+
+    def _call(self, row: Probabilities, score: float, declared: Sequence[str] | None) -> Call:
+        made = call(row, self.labels, self.abstain_below, declared)
+        made = replace(made, sets=prediction_sets(made.probabilities, self.least))
+        if self.ood_above is None:
+            return made
+        return replace(made, ood_score=score, out_of_distribution=score > self.ood_above)
 
 
 def classify(
-    views: Sequence[Sequence[Image]],
+    views: Mapping[str, Sequence[Image]],
     network: Network,
     declared_classes: Sequence[str] | None = None,
     batch: int = 32,
 ) -> list[Call]:
-    """Call every cell.
+    """Call every cell, seen in the way that the network's card names.
 
     Args:
         views: the cells' square uint8 RGB crops of any side, once for each way in which the network is to
-            see them.
+            see them, by the name that its card has for it.
         network: the network to ask.
         declared_classes: the classes the laboratory says can occur; None for all of the network's.
         batch: crops per run of the network.
@@ -33,27 +86,39 @@ def classify(
 
     Raises PipelineError when a declared class is not one the network knows.
     """
-    card = network.card
-    probabilities = calibrate(score(views, network, batch), card.temperature)
-    return [call(row, card.labels, card.abstain_below, declared_classes) for row in probabilities]
+    return Calibration.of(network.card).calls(score(views, network, batch), declared_classes)
 
 
-def score(views: Sequence[Sequence[Image]], network: Network, batch: int = 32) -> NDArray[np.float32]:
-    """Return the network's logits float32 (n, classes), the weighted mean over all views of each cell."""
-    seen = [[_logits(part, network) for part in _batches(crops, batch)] for crops in views]
+def score(
+    views: Mapping[str, Sequence[Image]],
+    network: Network,
+    batch: int = 32,
+    augmentation: Augmentation | None = None,
+) -> Logits:
+    """Return the network's logits float32 (n, classes), the weighted mean over all views of each cell, each
+    seen in all turns of the `augmentation`, or of the card's where it is None."""
+    turns = TURNS[augmentation or _of_card(network.card)]
+    seen = [[_logits(part, network, turns) for part in _batches(crops, batch)] for crops in views.values()]
     empty = np.empty((0, len(network.card.labels)), np.float32)
-    weights = list(network.card.input.views.values())[: len(views)]
+    weights = [network.card.input.views[name] for name in views]
     mean = np.average([np.concatenate([empty, *logits]) for logits in seen], axis=0, weights=weights)
     return np.asarray(mean, np.float32)
 
 
-def _logits(crops: Sequence[Image], network: Network) -> NDArray[np.float32]:
+def _of_card(card: Card) -> Augmentation:
+    return Augmentation.HALF_TURN if card.input.half_turn else Augmentation.NONE
+
+
+def _logits(crops: Sequence[Image], network: Network, turns: Sequence[Turn]) -> Logits:
     upright = prepare(crops, network.card.input)
-    logits = network.predict(upright)
-    if not network.card.input.half_turn:
-        return logits
-    turned = network.predict(np.ascontiguousarray(upright[:, ::-1, ::-1]))
-    return np.asarray((logits + turned) / 2, np.float32)
+    return np.mean([network.predict(_turned(upright, turn)) for turn in turns], axis=0, dtype=np.float32)
+
+
+def _turned(batch: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
+    """Turn squares (n, side, side, 3); upright they are not copied."""
+    quarters, mirrored = turn
+    turned = np.rot90(batch, quarters, axes=(1, 2))
+    return np.ascontiguousarray(turned[:, :, ::-1] if mirrored else turned)
 
 
 def _batches(crops: Sequence[Image], size: int) -> Iterator[Sequence[Image]]:
@@ -61,13 +126,21 @@ def _batches(crops: Sequence[Image], size: int) -> Iterator[Sequence[Image]]:
         yield crops[start : start + size]
 
 
-def calibrate(logits: NDArray[np.float32], temperature: float) -> Probabilities:
+def calibrate(logits: Logits, temperature: float) -> Probabilities:
     """Turn logits (n, classes) into probabilities float64 (n, classes) by temperature scaling.
 
     Source: Guo et al. 2017, "On calibration of modern neural networks".
     """
     scaled: Probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
     return scaled
+
+
+def energy(logits: Logits) -> NDArray[np.float64]:
+    """Return the energy ``-log Σ exp(logit)`` float64 (n,) of logits (n, classes), high where no class fits.
+
+    Source: Liu et al. 2020, "Energy-based out-of-distribution detection", at temperature 1.
+    """
+    return -np.asarray(logsumexp(logits.astype(np.float64), axis=1), np.float64)
 
 
 def call(
@@ -97,3 +170,19 @@ def _routed(by_class: Mapping[str, float], declared: Sequence[str] | None) -> di
     if total <= 0.0:
         return {name: 1.0 / len(declared) for name in declared}
     return {name: by_class[name] / total for name in declared}
+
+
+def prediction_sets(
+    probabilities: Mapping[str, float], least: Mapping[int, Mapping[str, float]]
+) -> dict[int, tuple[str, ...]]:
+    """Return for each level the classes that reach their least probability, most likely first.
+
+    The most likely class is always among them, so that no set is empty; that only raises the coverage, and so
+    does renormalising over declared classes. Source: Sadinle et al. 2019, "Least ambiguous set-valued
+    classifiers with bounded error levels", with a threshold for each class.
+    """
+    ranked = sorted(probabilities, key=probabilities.__getitem__, reverse=True)
+    return {
+        level: (ranked[0], *(name for name in ranked[1:] if probabilities[name] >= of.get(name, 0.0)))
+        for level, of in least.items()
+    }

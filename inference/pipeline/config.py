@@ -44,6 +44,15 @@ class SegmentationEngine(StrEnum):
     YOLO11_SEG = "yolo11_seg"
 
 
+class Augmentation(StrEnum):
+    """How often a network sees a cell when it is called: once, upright and turned by 180°, or in all eight
+    ways to turn and mirror its square. The answers are averaged."""
+
+    NONE = "none"
+    HALF_TURN = "half_turn"
+    EIGHT = "eight"
+
+
 @dataclass(frozen=True, slots=True)
 class TileConfig:
     """Square tiles: side and overlap in px, and the least share of tissue worth looking at. `readers` threads
@@ -77,7 +86,11 @@ class CellConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything about one analysis that is not in the image."""
+    """Everything about one analysis that is not in the image.
+
+    `augmentation` None leaves it to the network's card. With `adapt_batch_statistics` a network's batch
+    statistics are moved towards those of the slide.
+    """
 
     pixel_um: float | None = None
     engine: SegmentationEngine = SegmentationEngine.COMPACT
@@ -86,3 +99,5 @@ class Config:
     review_confidence: float = REVIEW_CONFIDENCE
     normalise_stain: bool = True
     declared_classes: tuple[str, ...] | None = None
+    augmentation: Augmentation | None = None
+    adapt_batch_statistics: bool = False

@@ -1,5 +1,6 @@
 """Show which part of a crop made the network call it so: Grad-CAM, and how much of it lies on the cell."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inference.pipeline.findings import Box, Explanation, Image, Instance
+from inference.pipeline.findings import Box, Explanation, Image, Instance, Outline
 from inference.pipeline.networks.registry import Card
-from inference.pipeline.networks.runtime import FromPixels, prepare
-
-Outline = Sequence[tuple[float, float]]
+from inference.pipeline.networks.runtime import FromPixels, prepare, several
 
 
 def explain(
@@ -49,16 +48,28 @@ def grad_cam(module: FromPixels, layer: str, pixels: Tensor, targets: Tensor) ->
     """Return Grad-CAM maps float32 (n, rows, columns), not scaled, never negative.
 
     `pixels` is uint8 (n, side, side, 3) RGB, `targets` int64 (n,) the class whose logit is explained. The
-    gradients weigh the activations place by place instead of by their mean: before the last layer the mean
-    points beside the cell (focus on white cells 0.48 by the mean, 0.67 place by place).
+    layer gives maps (n, channels, rows, columns), or a transformer's tokens (n, tokens, channels), which have
+    a map once the class token before them is left out. The gradients weigh the activations place by place
+    instead of by their mean: before the last layer the mean points beside the cell (focus on white cells 0.48
+    by the mean, 0.67 place by place).
     Source: Selvaraju et al. 2017, "Grad-CAM"; Draelos and Carin 2020, "HiResCAM".
     """
     with _activations(module, layer) as kept, torch.enable_grad():
-        logits = module(pixels)
+        logits = several(module(pixels))[0]
         chosen = logits.gather(1, targets[:, None]).sum()
         (gradients,) = torch.autograd.grad(chosen, kept)
-    maps = (gradients * kept[0]).sum(dim=1).relu()
-    return np.asarray(maps.detach().cpu(), np.float32)
+    evidence = (gradients * kept[0]).detach()
+    maps = evidence.sum(dim=1) if evidence.ndim == 4 else _on_grid(evidence.sum(dim=2))
+    return np.asarray(maps.relu().cpu(), np.float32)
+
+
+def _on_grid(tokens: Tensor) -> Tensor:
+    """Lay one value per token (n, tokens) out as the patches of a square image lie, (n, rows, columns).
+
+    Tokens that are no patches, as the class token, come first and are left out.
+    """
+    rows = math.isqrt(tokens.shape[1])
+    return tokens[:, tokens.shape[1] - rows**2 :].reshape(-1, rows, rows)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ uint8 RGB arrays of shape (height, width, 3).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Outline = Sequence[tuple[float, float]]
 Box = tuple[int, int, int, int]
 
 
@@ -102,12 +103,30 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A classification: calibrated `probabilities` over the classes that can occur, summing to 1."""
+    """A classification: calibrated `probabilities` over the classes that can occur, summing to 1.
+
+    `sets` holds a prediction set for each level in %: the classes among which the true one is found in so
+    many of 100 cells, most likely first, the label always among them. `ood_score` is the higher the less the
+    cell is like those the network was trained on. Both are missing where the card gives no thresholds.
+    """
 
     label: str
     confidence: float
     probabilities: Mapping[str, float]
     abstained: bool = False
+    sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    ood_score: float | None = None
+    out_of_distribution: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecondCall:
+    """What a second, independent network calls the same cell; `network` and `version` say which one."""
+
+    label: str
+    confidence: float
+    network: str
+    version: str
 
 
 class Stored(Protocol):
@@ -130,8 +149,8 @@ class Explanation:
 class Cell:
     """An instance that counted as a cell, with whatever is known about it so far.
 
-    `call` is None for cells that no network has classified; `crop` is the square the classifier saw, uint8
-    RGB (side, side, 3).
+    `call` is None for cells that no network has classified, `second` where there is no second network; `crop`
+    is the square the classifier saw, uint8 RGB (side, side, 3).
     """
 
     cell_id: int
@@ -140,6 +159,7 @@ class Cell:
     review_reasons: tuple[str, ...] = ()
     crop: Image | Stored | None = None
     explanation: Explanation | None = None
+    second: SecondCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +235,20 @@ def _detection(cell: Cell) -> dict[str, Any]:
         "confidence": round(call.confidence if call else instance.confidence, 4),
         "bbox": list(instance.box),
         "centroid": [round(value, 1) for value in instance.centroid],
+        **(_prediction_sets(call) if call else {}),
+        **({"second_call": _second(cell.second)} if cell.second else {}),
+    }
+
+
+def _prediction_sets(call: Call) -> dict[str, list[str]]:
+    return {f"prediction_set_{level}": list(labels) for level, labels in call.sets.items()}
+
+
+def _second(call: SecondCall) -> dict[str, Any]:
+    return {
+        "classification": call.label,
+        "confidence": round(call.confidence, 4),
+        "network": {"name": call.network, "version": call.version},
     }
 
 

@@ -1,6 +1,6 @@
 """The filter through which a network sees the cells of one image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -31,6 +31,10 @@ class SeenFilter:
         notices = (stain.NOT_NORMALISED[normaliser.flaw],) if normaliser.flaw else ()
         return cls(variant, normaliser, notices)
 
-    def views(self, views: Sequence[Sequence[Image]]) -> list[list[Image]]:
+    def views(self, views: Mapping[str, Sequence[Image]]) -> dict[str, list[Image]]:
         """Return the crops, uint8 RGB, of every view through the filter."""
-        return [enhance_batch(crops, self.variant, self.normaliser) for crops in views]
+        return {name: self.crops(crops) for name, crops in views.items()}
+
+    def crops(self, crops: Sequence[Image]) -> list[Image]:
+        """Return crops, uint8 RGB, through the filter."""
+        return enhance_batch(crops, self.variant, self.normaliser)

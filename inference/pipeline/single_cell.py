@@ -4,19 +4,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.pipeline import cells
-from inference.pipeline.classification import classify
+from inference.pipeline.calls import second_call, white_cell_networks
+from inference.pipeline.classification import Calibration, score
 from inference.pipeline.config import Config
-from inference.pipeline.explanation import Outline, explain, outline_in_square
-from inference.pipeline.findings import Call, Explanation, Image, NetworkUsed, Notice
-from inference.pipeline.networks import registry, runtime
+from inference.pipeline.explanation import explain, outline_in_square
+from inference.pipeline.findings import (
+    Call,
+    Explanation,
+    Image,
+    Instance,
+    NetworkUsed,
+    Notice,
+    Outline,
+    SecondCall,
+)
 from inference.pipeline.networks.registry import Card
-from inference.pipeline.seen_colours import SeenColours
+from inference.pipeline.networks.runtime import Network
+from inference.pipeline.seen_colours import SeenColours, Shown
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.segmentation import engine, segment
 from inference.pipeline.slide import Slide
 
 WHOLE_FRAME = Notice(
     "whole_frame", "No cell was found near the centre of the image, so the whole frame was classified."
+)
+UNLIKE = Notice(
+    "out_of_distribution",
+    "This cell is unlike the cells the network was trained on. It may be of none of the classes that the"
+    " network knows.",
 )
 
 
@@ -29,19 +44,20 @@ class Square:
     crop: Image
     outline: Outline
     found: bool
-    views: list[list[Image]]
+    views: dict[str, list[Image]]
     notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the network says about an image of a single cell."""
+    """What the network says about an image of a single cell; `second` is None without a second network."""
 
     call: Call
     explanation: Explanation
     crop: Image
     notices: tuple[Notice, ...]
     network: NetworkUsed
+    second: SecondCall | None = None
 
 
 def predict(path: Path, config: Config) -> Prediction:
@@ -49,12 +65,36 @@ def predict(path: Path, config: Config) -> Prediction:
 
     Raises PipelineError when the file is not an image that can be read.
     """
-    network, slide = runtime.load(registry.WBC_NETWORK), Slide.open(path, config.pixel_um)
+    slide = Slide.open(path, config.pixel_um)
+    network, *others = white_cell_networks()
     image = slide.read((0, 0, slide.width, slide.height))
     square = cut_out(image, network.card, config)
-    (call,) = classify(square.views, network, config.declared_classes)
-    (explanation,) = explain(square.views[0], [call.label], [square.outline], (network.module, network.card))
-    return Prediction(call, explanation, square.crop, (*slide.notices, *square.notices), network.card.used)
+    call = _call(square.views, network, config)
+    second = next((_second(image, square, other, config) for other in others), None)
+    seen = next(iter(square.views.values()))
+    (explanation,) = explain(seen, [call.label], [square.outline], (network.module, network.card))
+    notices = (*slide.notices, *square.notices, *_doubts(call, second))
+    return Prediction(call, explanation, square.crop, notices, network.card.used, second)
+
+
+def _call(views: dict[str, list[Image]], network: Network, config: Config) -> Call:
+    logits = score(views, network, augmentation=config.augmentation)
+    (call,) = Calibration.of(network.card).calls(logits, config.declared_classes)
+    return call
+
+
+def _second(image: Image, square: Square, network: Network, config: Config) -> SecondCall:
+    views, _ = _seen(image, "cell", (square.crop, square.outline), (network.card, config))
+    return second_call(_call(views, network, config), network)
+
+
+def _doubts(call: Call, second: SecondCall | None) -> list[Notice]:
+    doubts = [UNLIKE] if call.out_of_distribution else []
+    if second is None or second.label == call.label:
+        return doubts
+    other = second.label.replace("_", " ")
+    text = f"A second network disagrees: it calls this cell {other} ({100 * second.confidence:.0f} %)."
+    return [*doubts, Notice("networks_disagree", text)]
 
 
 def cut_out(image: Image, card: Card, config: Config) -> Square:
@@ -62,14 +102,36 @@ def cut_out(image: Image, card: Card, config: Config) -> Square:
 
     Takes uint8 RGB (height, width, 3); where no cell is found the whole frame stands in for it.
     """
-    side = config.cells.wbc_side
     found = segment(image, config.pixel_um, engine(config.engine))
-    crop, instance = cells.single_cell_crop(image, found, config.cells, side)
-    colours, seen = SeenColours.of(image, "cell", card, config), SeenFilter.of(image, "cell", card)
-    views = seen.views(colours.views([crop]))
-    notices = (*colours.notices, *seen.notices, *((colours.beyond,) if colours.beyond else ()))
+    cut = cells.single_cell_crop(image, found, config.cells, config.cells.wbc_side)
+    return square_of(image, "cell", cut, (card, config))
+
+
+def square_of(
+    image: Image, shown: Shown, cut: tuple[Image, Instance | None], seen_by: tuple[Card, Config]
+) -> Square:
+    """Show a crop of an image as a network is to see it, and say what is to be noted about that.
+
+    The image shows a field or a single cell; `cut` is the crop, uint8 RGB (side, side, 3), and the instance
+    it was cut around, None where no cell was found; `seen_by` the network's card and the choices.
+    """
+    (crop, instance), config = cut, seen_by[1]
+    side = len(crop)
     if instance is None:
-        frame = ((0, 0), (side - 1, 0), (side - 1, side - 1), (0, side - 1))
-        return Square(crop, frame, False, views, (*notices, WHOLE_FRAME))
-    box = cells.crop_box(instance, config.cells.padding)
-    return Square(crop, outline_in_square(instance, box, side), True, views, notices)
+        last = side - 1
+        outline: Outline = ((0, 0), (last, 0), (last, last), (0, last))
+    else:
+        outline = outline_in_square(instance, cells.crop_box(instance, config.cells.padding), side)
+    views, notices = _seen(image, shown, (crop, outline), seen_by)
+    missing = () if instance else (WHOLE_FRAME,)
+    return Square(crop, outline, instance is not None, views, (*notices, *missing))
+
+
+def _seen(
+    image: Image, shown: Shown, cell: tuple[Image, Outline], seen_by: tuple[Card, Config]
+) -> tuple[dict[str, list[Image]], tuple[Notice, ...]]:
+    card, config = seen_by
+    colours, through = SeenColours.of(image, shown, card, config), SeenFilter.of(image, shown, card)
+    beyond = (colours.beyond,) if colours.beyond else ()
+    views = through.views(colours.views([cell[0]], [cell[1]]))
+    return views, (*colours.notices, *through.notices, *beyond)

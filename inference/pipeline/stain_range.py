@@ -56,7 +56,8 @@ class StainRange:
         """Return how far the figures (9,) of an image lie out: the root mean square of training standard
         deviations (Mahalanobis' distance over the square root of 9); about 1 for a training image."""
         off = figures - np.asarray(self.centre)
-        return float(np.sqrt(off @ np.linalg.solve(np.asarray(self.covariance), off) / len(off)))
+        precision = np.linalg.pinv(np.asarray(self.covariance), hermitian=True)
+        return float(np.sqrt(off @ precision @ off / len(off)))
 
 
 def figures(pixels: Image) -> Floats:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from inference import names, records
 from inference.field import Field, Layer
 from inference.models import AnalysisRun, Cell
-from inference.pipeline.findings import Severity
+from inference.pipeline.findings import SecondCall, Severity
 from inference.results import ClassLine, ReviewedCell
 
 register = template.Library()
@@ -32,6 +32,22 @@ def percent(share: float | None) -> str:
 def reasons(cell: Cell) -> str:
     """Why a cell needs a person, in words."""
     return "; ".join(names.reason_name(reason) for reason in cell.review_reasons)
+
+
+@register.filter
+def also_possible(cell: Cell) -> list[tuple[int, str]]:
+    """For each level in % the classes beside the call that its prediction set adds to those before."""
+    named, added = {cell.label}, []
+    for level, labels in records.prediction_sets(cell).items():
+        added.append((level, ", ".join(names.class_name(label) for label in labels if label not in named)))
+        named.update(labels)
+    return added
+
+
+@register.filter
+def second_call(cell: Cell) -> SecondCall | None:
+    """What a second network called the cell, if there was one."""
+    return records.second_call(cell)
 
 
 @register.filter

@@ -3,13 +3,17 @@
 import argparse
 import logging
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from inference.pipeline.config import SegmentationEngine
+from inference.pipeline.errors import PipelineError
+from inference.pipeline.networks import registry
+from inference.pipeline.networks.wbc import ARCHITECTURES
+from inference.training.laboratories import LABORATORIES
 from inference.training.wbc import Recipe
 
 _TRAININGS: dict[SegmentationEngine, tuple[str, dict[str, Any]]] = {
@@ -26,22 +30,32 @@ _NO_RECIPE = {"network", "engine", "data", "out", "start", "workers"}
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference.training", description=__doc__)
     networks = parser.add_subparsers(dest="network", required=True)
-    wbc = networks.add_parser("wbc", help="the network that names white cells")
+    _add_wbc(networks.add_parser("wbc", help="the network that names white cells"))
     _add_segmentation(networks.add_parser("segmentation", help="the network that finds cells"))
-    default = Recipe()
-    wbc.add_argument(
-        "--data", type=Path, required=True, help="folder that holds wbc_pbc, wbc_apl and fields_txl"
-    )
-    wbc.add_argument("--out", type=Path, required=True, help="folder for crops, checkpoint, weights and card")
-    wbc.add_argument("--init", choices=("scratch", "imagenet"), default=default.init)
-    wbc.add_argument("--architecture", default=default.architecture, help="a timm model name")
-    wbc.add_argument("--epochs", type=int, default=default.epochs)
-    wbc.add_argument("--batch", type=int, default=default.batch)
-    wbc.add_argument("--learning-rate", type=float, default=default.learning_rate)
-    wbc.add_argument("--side", type=int, default=default.side, help="side of the network's input in px")
-    wbc.add_argument("--seed", type=int, default=default.seed)
-    wbc.add_argument("--workers", type=int, default=1, help="processes that augment")
     return parser
+
+
+def _add_wbc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the sets of white cells")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for crops, checkpoint, weights and card"
+    )
+    parser.add_argument("--start", type=Path, help="folder with card and weights to start from")
+    parser.add_argument("--workers", type=int, default=1, help="processes that augment")
+    recipe = parser.add_argument_group("recipe")
+    add = partial(recipe.add_argument, default=argparse.SUPPRESS)
+    add("--architecture", "--arch", help=f"{', '.join(ARCHITECTURES)}, or the name of any timm classifier")
+    add("--init", choices=("scratch", "imagenet"), help="what the backbone starts from")
+    add("--epochs", type=int)
+    add("--draws", type=int, help="crops in an epoch")
+    add("--batch", type=int)
+    add("--learning-rate", type=float)
+    add("--side", type=int, help="side of the network's input in px")
+    add("--first-side", type=int, help="the same at the beginning")
+    add("--focal", type=float, help="share of the focal loss, 0-1; the rest is smoothed cross entropy")
+    add("--views", nargs="+", choices=("as_is", "levels", "stretched"), help="how crops are seen")
+    add("--held-out", nargs="+", choices=list(LABORATORIES), help="laboratories not to learn from")
+    add("--seed", type=int)
 
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the chosen training to its end."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    (_train_segmentation if given.network == "segmentation" else _train_wbc)(given)
+    try:
+        (_train_segmentation if given.network == "segmentation" else _train_wbc)(given)
+    except PipelineError as error:
+        raise SystemExit(error.text) from error
     return 0
 
 
@@ -93,19 +110,14 @@ def _train_segmentation(given: argparse.Namespace) -> None:
 
 
 def _train_wbc(given: argparse.Namespace) -> None:
-    recipe = Recipe(
-        architecture=given.architecture,
-        init=given.init,
-        side=given.side,
-        first_side=min(Recipe().first_side, given.side),
-        epochs=given.epochs,
-        batch=given.batch,
-        learning_rate=given.learning_rate,
-        seed=given.seed,
-    )
     from inference.training.wbc_run import make
 
-    make(recipe, given.data, given.out, given.workers)
+    chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
+    lists = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
+    recipe = Recipe(**chosen | lists)
+    started = registry.read_card(registry.WBC_NETWORK, given.start).sha256 if given.start else ""
+    recipe = replace(recipe, first_side=min(recipe.first_side, recipe.side), start=started)
+    make(recipe, given.data, given.out, given.workers, given.start)
 
 
 if __name__ == "__main__":

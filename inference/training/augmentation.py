@@ -1,6 +1,7 @@
 """Change a cell's crop the way another laboratory's stain, light, camera and framing would."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,11 +11,15 @@ from inference.pipeline.findings import Image
 
 Generator = np.random.Generator
 Float = NDArray[np.float32]
+Mask = NDArray[np.uint8]
 
 HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
 """Rows: optical density in red, green, blue of the nuclear dye, the cytoplasmic dye and the rest
 (Ruifrok and Johnston 2001, as in scikit-image)."""
 UNMIX = np.linalg.inv(HED).astype(np.float32)
+
+STAIN_PIXELS = 3
+"""Every so-manieth pixel in both directions is enough to measure a crop's colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,58 +27,114 @@ class Strength:
     """How far a crop may stray: `colour` scales every stain and light change, the rest are chances."""
 
     colour: float = 1.0
-    background: float = 0.5
-    blur: float = 0.35
-    resolution: float = 0.25
+    exchange: float = 0.5
+    background: float = 0.6
+    blur: float = 0.4
+    sharpen: float = 0.07
+    resolution: float = 0.3
     noise: float = 0.3
     jpeg: float = 0.3
 
+    def times(self, colour: float, degrading: float) -> "Strength":
+        """Return a strength with the colours so many times as far, and all chances but those of the exchange
+        of stains and of the background so many times as large."""
+        return replace(
+            self,
+            colour=colour * self.colour,
+            blur=degrading * self.blur,
+            sharpen=degrading * self.sharpen,
+            resolution=degrading * self.resolution,
+            noise=degrading * self.noise,
+            jpeg=degrading * self.jpeg,
+        )
 
-GENTLE = Strength(colour=0.7, background=0.35, blur=0.2, resolution=0.15, noise=0.15, jpeg=0.15)
-"""For the end of a training, so that the network settles on cells as they mostly look."""
+
+@dataclass(frozen=True, slots=True)
+class Stain:
+    """Mean and standard deviation of the optical density of a crop's channels, float32 (3,) each."""
+
+    mean: Float
+    spread: Float
+
+    @classmethod
+    def of(cls, crop: Image) -> "Stain":
+        """Measure a crop, uint8 RGB."""
+        density = _density(crop[::STAIN_PIXELS, ::STAIN_PIXELS].astype(np.float32))
+        return cls(density.mean(axis=(0, 1)), density.std(axis=(0, 1)) + np.float32(1e-3))
 
 
-def augment(crop: Image, side: int, rng: Generator, strength: Strength | None = None) -> Image:
-    """Return a random variant of a crop.
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """What other cells lend to a crop: the colours of their stain and what they have around them."""
 
-    Takes and gives square uint8 RGB, the result `side` px wide.
+    stains: Sequence[Stain]
+    around: Callable[[Generator], Image]
+
+
+def augment(
+    cell: tuple[Image, Mask], side: int, rng: Generator, lent: Strangers, strength: Strength
+) -> tuple[Image, Mask]:
+    """Return a random variant of a crop and of the mask of its cell.
+
+    Takes square uint8 RGB and uint8 of the same side, 255 on the cell; gives both `side` px wide.
     """
-    chosen = strength or Strength()
-    turned, zoom = _turn(crop, rng)
-    image = cv2.resize(turned, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    image = _recolour(image, rng, chosen.colour)
-    if rng.random() < chosen.background:
-        image = _replace_background(image, zoom, rng)
-    return _degrade(image, rng, chosen)
+    crop, mask = _turn(cell, side, rng)
+    image = crop.astype(np.float32)
+    surroundings = rng.random() < strength.background
+    first = rng.random() < 0.5
+    if surroundings and first:
+        image = _replace_background(image, mask, lent, rng)
+    image = _recolour(image, lent.stains, rng, strength)
+    if surroundings and not first:
+        image = _replace_background(image, mask, lent, rng)
+    return _degrade(image, rng, strength), mask
 
 
-def _turn(crop: Image, rng: Generator) -> tuple[Image, float]:
-    """Rotate, mirror, shift and zoom by 0.75–1.3; return the crop and the zoom."""
-    side = crop.shape[0]
+def _turn(cell: tuple[Image, Mask], side: int, rng: Generator) -> tuple[Image, Mask]:
+    """Rotate, mirror, shift, stretch a little, and zoom by 0.75–1.3."""
     zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.3))))
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), zoom)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), zoom)
+    longer = float(np.exp(rng.normal(0, 0.06)))
+    middle = side / 2 * np.array([1 - longer, 1 - 1 / longer])
+    matrix = turn @ np.array([[longer, 0, middle[0]], [0, 1 / longer, middle[1]], [0, 0, 1]])
     matrix[:, 2] += rng.uniform(-0.06, 0.06, 2) * side
     if rng.random() < 0.5:
         matrix[0] = -matrix[0]
         matrix[0, 2] += side - 1
-    turned = cv2.warpAffine(
-        crop, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-    )
-    return np.asarray(turned, np.uint8), zoom
+    crop, mask = (cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA) for part in cell)
+    turned = cv2.warpAffine(crop, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(turned, np.uint8), np.asarray(cv2.warpAffine(mask, matrix, (side, side)), np.uint8)
 
 
-def _recolour(image: Float, rng: Generator, amount: float) -> Float:
-    """Change stain, exposure, white balance, saturation and evenness of light; float32 RGB in 0–255."""
-    density = -np.log((image + 1.0) / 256.0)
+def _density(image: Float) -> Float:
+    return np.asarray(-np.log((image + np.float32(1)) / np.float32(256)), np.float32)
+
+
+def _recolour(image: Float, stains: Sequence[Stain], rng: Generator, strength: Strength) -> Float:
+    """Change stain, exposure, white balance, saturation, contrast and evenness of light; float32 RGB in
+    0–255."""
+    amount, density = strength.colour, _density(image)
+    if stains and rng.random() < strength.exchange:
+        density, amount = _exchange(density, stains[int(rng.integers(len(stains)))], rng), 0.6 * amount
     dyes = density.reshape(-1, 3) @ UNMIX
     dyes = dyes * np.exp(rng.normal(0, 0.2 * amount, 3)).astype(np.float32)
     dyes += rng.normal(0, 0.03 * amount, 3).astype(np.float32)
-    density = (dyes @ HED).reshape(image.shape)
-    density *= np.exp(rng.normal(0, 0.15 * amount, 3)).astype(np.float32)
-    light = np.exp(-density) * _light(image.shape[0], rng, amount)
+    stronger = np.exp(rng.normal(0, 0.15 * amount, 3)).astype(np.float32)
+    stained = (dyes @ HED).reshape(image.shape) * stronger
+    light = np.exp(-stained) * _light(image.shape[0], rng, amount)
     grey = light.mean(axis=2, keepdims=True)
-    light = grey + (light - grey) * np.float32(np.exp(rng.normal(0, 0.2 * amount)))
-    return np.clip(light, 0, 1, dtype=np.float32) * np.float32(255)
+    strayed = grey + (light - grey) * np.float32(np.exp(rng.normal(0, 0.25 * amount)))
+    contrast = np.exp(rng.normal(0, 0.2 * amount)) if rng.random() < 0.5 else 1.0
+    return np.asarray(np.clip(strayed, 0, 1) ** np.float32(contrast) * 255, np.float32)
+
+
+def _exchange(density: Float, other: Stain, rng: Generator) -> Float:
+    """Move a crop's densities some of the way to those of another laboratory's cell."""
+    mean, spread = density.mean(axis=(0, 1)), density.std(axis=(0, 1)) + np.float32(1e-3)
+    share = np.float32(rng.uniform(0.2, 1.0))
+    wider = np.clip(other.spread / spread, 1 / 3, 3) ** share
+    moved = (density - mean) * wider + mean + (other.mean - mean) * share
+    return np.clip(moved, -0.2, 5.5, dtype=np.float32)
 
 
 def _light(side: int, rng: Generator, amount: float) -> Float:
@@ -90,33 +151,53 @@ def _light(side: int, rng: Generator, amount: float) -> Float:
     return np.asarray(cast * (1 + (ramp[..., None] - 1) * tint), np.float32)
 
 
-def _replace_background(image: Float, zoom: float, rng: Generator) -> Float:
-    """Dim what lies outside a soft circle round the cell, or paint over it, so that it cannot be learnt."""
-    side = image.shape[0]
-    axis = np.linspace(-1, 1, side, dtype=np.float32)
-    radius = np.float32(zoom * rng.uniform(0.92, 1.15))
-    distance = np.sqrt(axis[None] ** 2 + axis[:, None] ** 2)
-    outside = np.clip((distance - radius) / 0.12, 0, 1)[..., None]
-    if rng.random() < 0.4:
-        fill = image * np.float32(rng.uniform(0.2, 0.9))
-    else:
-        fill = np.broadcast_to(rng.uniform(90, 255, 3).astype(np.float32), image.shape)
-    return np.asarray(image + (fill - image) * outside, np.float32)
+def _replace_background(image: Float, mask: Mask, lent: Strangers, rng: Generator) -> Float:
+    """Put something else where the cell is not, behind a soft rim, so that it cannot be learnt."""
+    wider = int(rng.integers(0, 4))
+    cell = cv2.dilate(mask, np.ones((2 * wider + 1, 2 * wider + 1), np.uint8))
+    share = cv2.GaussianBlur(cell.astype(np.float32) / 255, (0, 0), rng.uniform(0.6, 2.0))[..., None]
+    other = _surroundings(image, mask, lent, rng)
+    return np.asarray(other + (image - other) * share, np.float32)
+
+
+def _surroundings(image: Float, mask: Mask, lent: Strangers, rng: Generator) -> Float:
+    """Return one colour, the own surroundings blurred, darker or evened out, or those of another cell."""
+    choice = rng.random()
+    if choice < 0.35:
+        return np.broadcast_to(rng.uniform(90, 255, 3).astype(np.float32), image.shape)
+    if choice < 0.5:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(2, 8)), np.float32)
+    if choice < 0.65:
+        return image * np.float32(rng.uniform(0.3, 0.9))
+    outside = image[mask < 64]
+    if choice < 0.8 and len(outside):
+        return np.broadcast_to(outside.mean(axis=0), image.shape)
+    other = cv2.resize(lent.around(rng), image.shape[:2], interpolation=cv2.INTER_AREA)
+    return np.asarray(other, np.float32)
 
 
 def _degrade(image: Float, rng: Generator, strength: Strength) -> Image:
-    """Blur, lose resolution, add sensor noise and compress; float32 in, uint8 out."""
+    """Blur or sharpen, lose resolution, add sensor noise and compress; float32 in, uint8 out."""
     side = image.shape[0]
     if rng.random() < strength.blur:
-        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 2.0)), np.float32)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 2.0) * side / 128), np.float32)
+    elif rng.random() < strength.sharpen:
+        soft = cv2.GaussianBlur(image, (0, 0), 1.2)
+        image = np.asarray(image + (image - soft) * rng.uniform(0.3, 1.5), np.float32)
     if rng.random() < strength.resolution:
-        small = int(side * rng.uniform(0.4, 0.8))
-        shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
-        image = np.asarray(cv2.resize(shrunk, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
+        image = _coarser(image, rng)
     if rng.random() < strength.noise:
         image = image + rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(1, 10))
     pixels = np.clip(image, 0, 255).astype(np.uint8)
     if rng.random() < strength.jpeg:
-        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
+        _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 95))])
         pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return pixels
+
+
+def _coarser(image: Float, rng: Generator) -> Float:
+    side = image.shape[0]
+    small = max(2, int(side * rng.uniform(0.3, 0.8)))
+    back = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+    shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (side, side), interpolation=back), np.float32)

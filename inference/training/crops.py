@@ -1,51 +1,80 @@
-"""Cut single cells out of the data sets as the product does: segment, pick the centre cell, crop, pad."""
+"""Cut single cells out of the data sets as the product does: segment, pick the labelled cell, crop, pad."""
 
 import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline.cells import single_cell_crop
+from inference.pipeline.cells import crop_box
 from inference.pipeline.config import WBC_CLASSES, CellConfig
+from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import Image
 from inference.pipeline.segmentation import segment
-from inference.training.evaluate_segmentation import read_rgb
+from inference.training.attributes import coded
+from inference.training.boxed_cells import labelled_crop
+from inference.training.cell_images import read_cell_image
 from inference.training.labels import Sample
+from inference.training.laboratories import pixel_um
 
 log = logging.getLogger(__name__)
+
+SIDE = 160
+"""Side in px of the crops that a training keeps: larger than any input, small enough to hold them all."""
+
+ON_CELL = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Crops uint8 RGB (n, side, side, 3), their classes int64 (n,) as indices into the taxonomy, and
-    `found` bool (n,): whether a cell was found, or the whole frame had to stand in for it."""
+    """Labelled crops uint8 RGB (n, side, side, 3).
+
+    `masks` uint8 (n, side, side) is 255 on the cell, all over where none was found; `labels` int64 (n,) are
+    places in the taxonomy; `laboratories` str (n,); `attributes` int64 (n, 11) as `attributes.coded` has
+    them; `found` bool (n,) says whether a cell was found, or the whole frame had to stand in for it.
+    """
 
     images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    laboratories: NDArray[np.str_]
+    attributes: NDArray[np.int64]
     found: NDArray[np.bool_]
 
-    def joined(self, other: "Crops") -> "Crops":
-        """Return these crops followed by others."""
-        return Crops(
-            np.concatenate([self.images, other.images]),
-            np.concatenate([self.labels, other.labels]),
-            np.concatenate([self.found, other.found]),
-        )
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the crops of all parts, one after the other."""
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(cls))
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def without(self, laboratories: Sequence[str]) -> Self:
+        """Return the crops of all other laboratories."""
+        kept = ~np.isin(self.laboratories, laboratories)
+        return type(self)(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
-def cut(path: Path) -> tuple[Image, bool]:
-    """Return the crop of the cell nearest the centre of an image, and whether one was found."""
+Cut = tuple[Image, NDArray[np.uint8], bool]
+
+
+def cut(sample: Sample) -> Cut:
+    """Return the crop of a labelled cell, where in it the cell lies, and whether it was found."""
     cv2.setNumThreads(1)
-    image, config = read_rgb(path), CellConfig()
-    crop, instance = single_cell_crop(image, segment(image), config, config.wbc_side)
-    return crop, instance is not None
+    image, config = read_cell_image(sample.path), CellConfig()
+    crop, instance = labelled_crop(image, segment(image, pixel_um(sample)), sample.box, config)
+    mask = np.full(crop.shape[:2], ON_CELL, np.uint8)
+    if instance is not None:
+        outline = outline_in_square(instance, crop_box(instance, config.padding), len(crop))
+        mask[:] = 0
+        cv2.fillPoly(mask, [np.rint(np.asarray(outline)).astype(np.int32)], ON_CELL)
+    small, where = (cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for part in (crop, mask))
+    return np.asarray(small, np.uint8), np.asarray(where, np.uint8), instance is not None
 
 
 def cut_all(samples: Sequence[Sample], cache: Path) -> Crops:
@@ -53,14 +82,26 @@ def cut_all(samples: Sequence[Sample], cache: Path) -> Crops:
     labels = np.array([WBC_CLASSES.index(sample.label) for sample in samples], np.int64)
     if cache.is_file():
         with np.load(cache) as kept:
-            if len(kept["labels"]) == len(labels) and (kept["labels"] == labels).all():
-                return Crops(kept["images"], kept["labels"], kept["found"])
-    # A forked child would wait for ever on the threads that OpenCV had in its parent.
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        pairs = list(pool.map(cut, [sample.path for sample in samples], chunksize=32))
-    crops = Crops(np.stack([image for image, _ in pairs]), labels, np.array([found for _, found in pairs]))
+            crops = Crops(**{field.name: kept[field.name] for field in fields(Crops)})
+        if np.array_equal(crops.labels, labels):
+            return crops
+    crops = _cut_anew(samples, labels)
     log.info(
         "%s: %d crops, %d without a cell near the centre", cache.stem, len(labels), int((~crops.found).sum())
     )
-    np.savez(cache, images=crops.images, labels=crops.labels, found=crops.found)
+    np.savez(cache, **{field.name: getattr(crops, field.name) for field in fields(Crops)})
     return crops
+
+
+def _cut_anew(samples: Sequence[Sample], labels: NDArray[np.int64]) -> Crops:
+    # A forked child would wait for ever on the threads that OpenCV had in its parent.
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        images, masks, found = zip(*pool.map(cut, samples, chunksize=32), strict=True)
+    return Crops(
+        np.stack(images),
+        np.stack(masks),
+        labels,
+        np.array([sample.laboratory for sample in samples]),
+        np.stack([coded(sample.attributes) for sample in samples]),
+        np.array(found),
+    )

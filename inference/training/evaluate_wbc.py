@@ -1,7 +1,7 @@
-"""Measure the white-cell network on labelled images of single cells: accuracy, calibration, abstention."""
+"""Measure the white-cell network on labelled cells: accuracy, calibration, abstention."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +10,46 @@ from numpy.typing import NDArray
 
 from inference.pipeline.classification import classify
 from inference.pipeline.config import Config
+from inference.pipeline.errors import PipelineError, UnreadableImage
 from inference.pipeline.findings import Call, Image
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
-from inference.pipeline.single_cell import Square, cut_out
-from inference.training.evaluate_segmentation import read_rgb
-from inference.training.labels import Sample
+from inference.pipeline.single_cell import Square
+from inference.training.boxed_cells import cut_labelled
+from inference.training.cell_images import read_cell_image
+from inference.training.labels import Listing, Sample, Skipped
+from inference.training.laboratories import pixel_um
 from inference.training.perturb import perturb
 
 CALIBRATION_BINS = 15
+CELLS_AT_ONCE = 128
+REASONS_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The network's calls on labelled images, one per sample; `found` says where a cell was found."""
+    """The network's calls on labelled cells, one per sample.
+
+    `found` says where a cell was found, `skipped` what could not be measured and why, and `crops` holds the
+    squares that were misclassified, uint8 RGB, by their place in `samples`.
+    """
 
     card: Card
     samples: Sequence[Sample]
     calls: Sequence[Call]
     found: Sequence[bool]
+    skipped: Sequence[Skipped] = ()
+    crops: Mapping[int, Image] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """Return the figures under their fixed names, and which network they belong to."""
         figures = evaluate([sample.label for sample in self.samples], self.calls)
         card = {"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256}
-        return {**figures, "whole_frame": self.found.count(False), "card": card}
+        skipped = [{"file": skipped.file, "reason": skipped.reason} for skipped in self.skipped]
+        return {**figures, "whole_frame": self.found.count(False), "card": card, "skipped": skipped}
 
     def rows(self, folder: Path) -> list[dict[str, Any]]:
-        """Return one row per image, files relative to `folder`."""
+        """Return one row per cell, files relative to `folder`."""
         return [
             {
                 "file": sample.path.relative_to(folder).as_posix(),
@@ -52,37 +64,89 @@ class Measured:
         ]
 
 
+@dataclass(slots=True)
+class _Collected:
+    """What a measurement has come to so far."""
+
+    samples: list[Sample] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    found: list[bool] = field(default_factory=list)
+    crops: dict[int, Image] = field(default_factory=dict)
+
+    def add(self, sample: Sample, square: Square, call: Call) -> None:
+        if call.label != sample.label:
+            self.crops[len(self.samples)] = square.crop
+        self.samples.append(sample)
+        self.calls.append(call)
+        self.found.append(square.found)
+
+
 def cut_squares(samples: Sequence[Sample], card: Card, perturbation: str | None = None) -> list[Square]:
-    """Cut the cells out as the product does, each image changed first when a perturbation is named."""
-    return [
-        cut_out(_changed(read_rgb(sample.path), perturbation, number), card, Config())
-        for number, sample in enumerate(samples)
-    ]
+    """Cut the cells out as the product does, each image changed first when a perturbation is named.
+
+    Raises UnreadableImage or UnsupportedImage for the first image that cannot be read.
+    """
+    return [_cut(sample, card, perturbation, number) for number, sample in enumerate(samples)]
 
 
-def _changed(image: Image, perturbation: str | None, seed: int) -> Image:
-    return perturb(image, perturbation, seed) if perturbation else image
+def _cut(sample: Sample, card: Card, perturbation: str | None, seed: int) -> Square:
+    image = read_cell_image(sample.path)
+    changed = perturb(image, perturbation, seed) if perturbation else image
+    return cut_labelled(changed, sample.box, card, Config(pixel_um=pixel_um(sample)))
 
 
-def views_of(squares: Sequence[Square]) -> list[list[Image]]:
-    """Return the crops of all cells, once for each view; a cell with fewer views repeats its own colours."""
-    count = max(len(square.views) for square in squares)
-    return [
-        [square.views[min(view, len(square.views) - 1)][0] for square in squares] for view in range(count)
-    ]
+def views_of(squares: Sequence[Square]) -> dict[str, list[Image]]:
+    """Return the crops of all cells, once for each view; a cell that lacks one repeats its own colours."""
+    names = max((square.views for square in squares), key=len)
+    return {name: [_view(square, name) for square in squares] for name in names}
+
+
+def _view(square: Square, name: str) -> Image:
+    first = next(iter(square.views.values()))
+    return square.views.get(name, first)[0]
 
 
 def measure(
-    samples: Sequence[Sample], declared: Sequence[str] | None = None, perturbation: str | None = None
+    listing: Listing, declared: Sequence[str] | None = None, perturbation: str | None = None
 ) -> Measured:
-    """Send images of single cells through the product's own segment, crop, pad and classify.
+    """Send labelled cells through the product's own segment, crop, pad and classify.
 
-    `declared` names the classes that can occur; `perturbation` changes every image first.
+    `declared` names the classes that can occur; `perturbation` changes every image first. Images that cannot
+    be read are skipped.
+
+    Raises UnreadableImage when none can be read, PipelineError for a declared class that the network lacks.
     """
     network = runtime.load(registry.WBC_NETWORK)
-    squares = cut_squares(samples, network.card, perturbation)
-    calls = classify(views_of(squares), network, declared)
-    return Measured(network.card, samples, calls, [square.found for square in squares])
+    got, skipped = _Collected(), list(listing.skipped)
+    for batch in _squares(listing, network.card, perturbation, skipped):
+        calls = classify(views_of([square for _, square in batch]), network, declared)
+        for (sample, square), call in zip(batch, calls, strict=True):
+            got.add(sample, square, call)
+    if not got.samples:
+        raise _all_skipped(skipped[len(listing.skipped) :])
+    return Measured(network.card, got.samples, got.calls, got.found, skipped, got.crops)
+
+
+def _squares(
+    listing: Listing, card: Card, perturbation: str | None, skipped: list[Skipped]
+) -> Iterator[list[tuple[Sample, Square]]]:
+    """Cut the cells out, so many at once that their crops fit in memory; adds to `skipped`."""
+    batch: list[tuple[Sample, Square]] = []
+    for number, sample in enumerate(listing.samples):
+        try:
+            batch.append((sample, _cut(sample, card, perturbation, number)))
+        except PipelineError as error:
+            skipped.append(Skipped(listing.name_of(sample), error.text))
+        if len(batch) == CELLS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _all_skipped(skipped: Sequence[Skipped]) -> UnreadableImage:
+    reasons = " ".join(f"{one.file}: {one.reason}" for one in skipped[:REASONS_TOLD])
+    return UnreadableImage(f"None of the {len(skipped)} images can be measured. {reasons}")
 
 
 def evaluate(truths: Sequence[str], calls: Sequence[Call]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""How the names that data sets use for white cells map onto the taxonomy."""
+"""How data sets name white cells in terms of the taxonomy, and which labelled cells a data set holds."""
 
 import csv
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inference.pipeline.config import WBC_CLASSES
@@ -24,13 +26,88 @@ LEFT_OUT = ("plasma_cell",)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
+INDEX = "index.csv"
+BOX_COLUMN = "box_x0_y0_x1_y1"
+GROUP_COLUMNS = ("patient", "slide", "smear")
+ATTRIBUTE_COLUMNS = (
+    "cell_size",
+    "cell_shape",
+    "nucleus_shape",
+    "nuclear_cytoplasmic_ratio",
+    "chromatin_density",
+    "cytoplasm_vacuole",
+    "cytoplasm_texture",
+    "cytoplasm_colour",
+    "granule_type",
+    "granule_colour",
+    "granularity",
+)
+"""The morphology of WBCAtt (Tsutsui et al. 2023), in the order of `Sample.attributes`."""
+
+Row = Mapping[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of a single cell, and the class of the taxonomy it belongs to."""
+    """One labelled white cell: the image that shows it, and the class of the taxonomy it belongs to.
+
+    `box`, x0, y0, x1, y1 in px, says where it lies in the image of a field; None where the image shows a
+    single cell. `attributes` are its words of morphology, in the order of ATTRIBUTE_COLUMNS and "" where one
+    is unknown; `group` is the patient or smear; all empty where the data set does not say.
+    """
 
     path: Path
     label: str
+    box: tuple[float, float, float, float] | None = None
+    attributes: tuple[str, ...] = ()
+    laboratory: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder that was left out, relative to the data set's folder where it lies in it, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which cells of a data set: those in its class folders, or the rows of an index that hold all of
+    `where` (column → value). An index is read when one is named or a column is asked for."""
+
+    where: Mapping[str, str] = field(default_factory=dict)
+    index: str | None = None
+
+    @classmethod
+    def of(cls, split: str | None, where: Sequence[str] = (), index: str | None = None) -> "Choice":
+        """Read a split and conditions written as ``COLUMN=VALUE``; raises ValueError for another form."""
+        pairs = [condition.partition("=") for condition in where]
+        if wrong := [condition for condition, pair in zip(where, pairs, strict=True) if not all(pair[:2])]:
+            raise ValueError(f"“{wrong[0]}” is no condition; write COLUMN=VALUE, such as split=val.")
+        chosen = {"split": split} if split is not None else {}
+        return cls({**chosen, **{column: value for column, _, value in pairs}}, index)
+
+    @property
+    def by_index(self) -> bool:
+        return bool(self.where) or self.index is not None
+
+
+FOLDERS = Choice()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The labelled cells of the data set in `folder` in a fixed order, and what was left out."""
+
+    folder: Path
+    samples: list[Sample]
+    skipped: list[Skipped]
+
+    def name_of(self, sample: Sample) -> str:
+        """What a sample's file is called in lists."""
+        return sample.path.relative_to(self.folder).as_posix()
 
 
 def taxonomy_class(name: str) -> str | None:
@@ -48,38 +125,140 @@ def taxonomy_class(name: str) -> str | None:
 
 
 def samples(folder: Path, split: str | None = None) -> list[Sample]:
-    """List the labelled images of a data set in a fixed order.
-
-    With `split` the rows of ``index.csv`` (columns file, label, split) are taken that carry it; without,
-    every image in the folders named after classes.
+    """List the labelled cells of a data set in a fixed order; with `split` the rows of its index with it.
 
     Raises ValueError for an unknown class name, FileNotFoundError when there is nothing to list.
     """
-    found = _indexed(folder, split) if split else _in_folders(folder)
-    mapped = [Sample(path, label) for path, name in found if (label := taxonomy_class(name))]
-    if not mapped:
-        raise FileNotFoundError(
-            f"No labelled images in {folder}" + (f" with split “{split}”." if split else ".")
-        )
-    return mapped
+    return listing(folder, Choice.of(split)).samples
 
 
-def _indexed(folder: Path, split: str) -> list[tuple[Path, str]]:
-    index = folder / "index.csv"
-    if not index.is_file():
-        raise FileNotFoundError(f"A split was asked for, but {folder} has no index.csv.")
-    with index.open(newline="", encoding="utf-8") as lines:
-        return [
-            (folder / row["file"], row["label"]) for row in csv.DictReader(lines) if row["split"] == split
-        ]
+def listing(folder: Path, choice: Choice = FOLDERS) -> Listing:
+    """List the labelled cells of a data set, and what of it was left out.
+
+    The images in folders named after classes, or the rows of an index: columns `file` and `label`, and where
+    there are any `box_x0_y0_x1_y1`, `patient`, `slide` or `smear`, and those of ATTRIBUTE_COLUMNS.
+
+    Raises ValueError for an unknown class name or column, FileNotFoundError when there is nothing to list.
+    """
+    found = _indexed(folder, choice) if choice.by_index else _in_folders(folder)
+    if not found.samples:
+        reasons = "".join(f" {skipped.file}: {skipped.reason}" for skipped in found.skipped[:3])
+        expected = "" if choice.by_index else " One folder of images per class is expected."
+        raise FileNotFoundError(f"No labelled images in {folder}.{expected}{reasons}")
+    return found
 
 
-def _in_folders(folder: Path) -> list[tuple[Path, str]]:
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [
-        (image, subfolder.name)
-        for subfolder in folders
-        if taxonomy_class(subfolder.name)
-        for image in sorted(subfolder.iterdir())
-        if image.suffix.lower() in IMAGE_SUFFIXES
+def _indexed(folder: Path, choice: Choice) -> Listing:
+    rows = rows_of(folder / (choice.index or INDEX), choice.where, ("file", "label"))
+    labels = {name: taxonomy_class(name) for name in dict.fromkeys(row["label"] for row in rows)}
+    left_out = Counter(row["label"] for row in rows if labels[row["label"]] is None)
+    listed = [
+        Sample(folder / row["file"], label, _box(row), _attributes(row), group=_group(row))
+        for row in rows
+        if (label := labels[row["label"]])
     ]
+    return Listing(folder, listed, [_without_class(name, count) for name, count in left_out.items()])
+
+
+def rows_of(index: Path, where: Mapping[str, str], needed: Sequence[str] = ("file",)) -> list[Row]:
+    """Return the rows of an index (CSV) that hold all of `where`, column → value.
+
+    Raises FileNotFoundError where there is no index or no such row, ValueError for a column it lacks.
+    """
+    if not index.is_file():
+        raise FileNotFoundError(f"Rows of an index were asked for, but there is no {index}.")
+    with index.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        columns, rows = list(reader.fieldnames or ()), list(reader)
+    if missing := [name for name in (*needed, *where) if name not in columns]:
+        raise ValueError(f"{index} has no column {missing[0]}; its columns are {', '.join(columns)}.")
+    chosen: list[Row] = [row for row in rows if all(row[column] == value for column, value in where.items())]
+    if not chosen:
+        raise FileNotFoundError(f"No row of {index} has {_told(where, rows) or 'a cell'}.")
+    return chosen
+
+
+def _told(where: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """Say what was asked for, and what there is."""
+    asked = " and ".join(f"{column} “{value}”" for column, value in where.items())
+    there = (f"{column} is {_some({row[column] for row in rows})}" for column in where)
+    return f"{asked}; {', '.join(there)}" if where else ""
+
+
+def _some(values: set[str]) -> str:
+    named = sorted(value for value in values if value)
+    return " or ".join(named[:6]) + (f" or one of {len(named) - 6} others" if len(named) > 6 else "")
+
+
+def _box(row: Row) -> tuple[float, float, float, float] | None:
+    text = row.get(BOX_COLUMN)
+    if not text:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.split())
+    except ValueError as error:
+        raise ValueError(f"“{text}” of {row['file']} is no box; write x0 y0 x1 y1 in px.") from error
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"The box “{text}” of {row['file']} is empty; x0 < x1 and y0 < y1 are expected.")
+    return x0, y0, x1, y1
+
+
+def _attributes(row: Row) -> tuple[str, ...]:
+    words = tuple(row.get(column) or "" for column in ATTRIBUTE_COLUMNS)
+    return words if any(words) else ()
+
+
+def _group(row: Row) -> str:
+    return next((row[column] for column in GROUP_COLUMNS if row.get(column)), "")
+
+
+def _without_class(name: str, count: int) -> Skipped:
+    return Skipped(name, f"The taxonomy has no class for this kind; {count} labelled as it are left out.")
+
+
+def _in_folders(folder: Path) -> Listing:
+    folders = [path for path in _visible(folder) if path.is_dir()]
+    labels = {path.name: _class_of(path) for path in folders}
+    found = Listing(
+        folder, [], [Skipped(path.name, IN_NO_FOLDER) for path in _visible(folder) if _is_image(path)]
+    )
+    for subfolder in folders:
+        images = [path for path in _visible(subfolder) if _is_image(path)]
+        label = labels[subfolder.name]
+        if label is None:
+            found.skipped.append(_without_class(subfolder.name, len(images)))
+            continue
+        found.samples.extend(Sample(path, label) for path in images)
+        found.skipped.extend(_others(subfolder, bool(images)))
+    return found
+
+
+IN_NO_FOLDER = "It lies in no folder named after a class."
+
+
+def _class_of(folder: Path) -> str | None:
+    try:
+        return taxonomy_class(folder.name)
+    except ValueError as error:
+        index = folder.parent / INDEX
+        hint = f" If the labels are in {INDEX}, choose its rows by a column." if index.is_file() else ""
+        raise ValueError(f"The folder {error}{hint}") from error
+
+
+def _others(folder: Path, holds_images: bool) -> Iterator[Skipped]:
+    if not holds_images:
+        yield Skipped(folder.name, "The folder holds no image.")
+    for path in _visible(folder):
+        if path.is_dir():
+            yield Skipped(f"{folder.name}/{path.name}", "Folders inside a class folder are not read.")
+        elif not _is_image(path):
+            suffixes = ", ".join(IMAGE_SUFFIXES)
+            yield Skipped(f"{folder.name}/{path.name}", f"Its name is not that of an image ({suffixes}).")
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from skimage import color, feature, filters, measure, segmentation, transform
 
 from inference.pipeline.findings import Image
-from inference.pipeline.networks.runtime import FromPixels
+from inference.pipeline.networks.runtime import FromPixels, several
 
 Statistics = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -48,7 +48,7 @@ def resize(crops: Sequence[Image], side: int) -> list[Image]:
 @torch.inference_mode()
 def classify(module: FromPixels, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return logits (n, classes) of uint8 (n, side, side, 3), one crop at a time in eager torch."""
-    return np.concatenate([module(torch.from_numpy(row[None])).numpy() for row in batch])
+    return np.concatenate([several(module(torch.from_numpy(row[None])))[0].numpy() for row in batch])
 
 
 def intervals(counts: Sequence[int]) -> list[tuple[float, float]]:

@@ -12,14 +12,16 @@ from inference.pipeline import stain
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.findings import Image
 from inference.pipeline.networks import registry
+from inference.pipeline.networks.runtime import FromPixels
 from inference.pipeline.stain_range import StainRange, joined
+from inference.training.attributes import ATTRIBUTES
 from inference.training.evaluate_segmentation import read_rgb
 from inference.training.labels import LEFT_OUT, SUBTYPES, samples
+from inference.training.laboratories import LABORATORIES, TRAIN, Laboratory
 from inference.training.wbc import Recipe
 
-VERSION = "1.0.0"
-EXPLANATION_LAYER = "s3"
-VIEWS = {"as_is": 2.0, "reinhard": 1.0}
+VERSION = "1.1.0"
+FIELD_SOURCES = ("pbc", "raabin")
 REFERENCE_IMAGES = 120
 RANGE_IMAGES = 400
 RIM = 50
@@ -47,13 +49,22 @@ TEXT: dict[str, Any] = {
             "origin": "DeepAPL, Johns Hopkins Hospital, patients with acute myeloid leukaemia",
             "licence": "copyright line only; research use",
         },
+        {"name": "wbc_chula", "origin": "Chulalongkorn University, low-cost camera", "licence": "MIT"},
+        {"name": "wbc_ood_bcisc", "origin": "BCISC, another microscope", "licence": "Apache-2.0"},
+        {
+            "name": "fields_txl, white cells of the Raabin fields",
+            "origin": "Raabin-WBC, two microscopes with phone cameras, boxes of TXL-PBC",
+            "licence": "MIT for the boxes; pixels for research use",
+        },
     ],
-    "split": "column split of each index.csv: train for the weights, val for temperature and threshold;"
-    " by patient in wbc_apl, without patient identity in wbc_pbc, so figures on wbc_pbc are optimistic",
+    "split": "column split of each index.csv: train (of wbc_ood_bcisc all of it) for the weights, val for"
+    " temperature and thresholds; by patient in wbc_apl, by slide in wbc_chula, without patient identity in"
+    " wbc_pbc, so figures on wbc_pbc are optimistic; in fields_txl by field, not by smear",
     "class_mapping": {**SUBTYPES, **dict.fromkeys(LEFT_OUT, "left out")},
     "limits": [
         "Blasts and artifacts (smudge cells) were learnt from one laboratory only.",
-        "Both sources use CellaVision scanners; with other cameras and stains it is far less accurate.",
+        "Immature cells and platelets were learnt from CellaVision scanners only; with other cameras and"
+        " stains it is less accurate, above all where cells are blurred.",
         "A crop is scaled to the cell, so absolute cell size is not seen.",
         "Plasma cells and other kinds outside the labels are called one of the labels.",
         "Promonocytes count as blast equivalents; bands and segmented neutrophils are not told apart.",
@@ -61,13 +72,10 @@ TEXT: dict[str, Any] = {
 }
 
 
-def draft(
-    recipe: Recipe,
-    sha256: str,
-    references: dict[str, stain.Reference],
-    ranges: dict[str, StainRange] | None = None,
-) -> dict[str, Any]:
+def draft(recipe: Recipe, sha256: str, network: FromPixels, data: Path) -> dict[str, Any]:
     """Write the card of a network that is not calibrated yet."""
+    references, ranges = stain_references(data), stain_ranges(data)
+    body: Any = network.network
     return {
         "name": registry.WBC_NETWORK,
         "version": VERSION,
@@ -78,15 +86,14 @@ def draft(
             **asdict(recipe.contract),
             "colour": "RGB",
             "normalisation": "(pixel / 255 - mean) / std",
-            "views": VIEWS,
-            "half_turn": True,
             "stain_references": {shown: asdict(reference) for shown, reference in references.items()},
-            "stain_ranges": {shown: within.as_data() for shown, within in (ranges or {}).items()},
+            "stain_ranges": {shown: [one.as_data() for one in within] for shown, within in ranges.items()},
         },
         "labels": list(WBC_CLASSES),
+        "attributes": {name: list(values) for name, values in ATTRIBUTES.items()},
         "temperature": 1.0,
         "thresholds": {"abstain_below": 0.5},
-        "explanation_layer": EXPLANATION_LAYER,
+        "explanation_layer": body.explanation_layer,
         "training": asdict(recipe),
         "metrics": [],
     }
@@ -100,27 +107,45 @@ def stain_references(data: Path) -> dict[str, stain.Reference]:
     """
     return {
         "cell": _median([sample.path for sample in samples(data / "wbc_pbc", "train")]),
-        "field": _median(_pbc_fields(data / "fields_txl")),
+        "field": _median(_fields(data)["pbc"]),
     }
 
 
-def stain_ranges(data: Path) -> dict[str, StainRange]:
-    """Measure how the training stains vary, on the images that `stain_references` takes and wbc_apl's cells.
+def stain_ranges(data: Path) -> dict[str, list[StainRange]]:
+    """Measure how the stain of each training laboratory varies, on its cells and where there are any on its
+    fields.
 
     Every field counts twice, whole and as its rim, because the share of white cells varies between fields and
     is no matter of stain.
     """
     cells = [
-        stain.sample(read_rgb(sample.path))
-        for source in ("wbc_pbc", "wbc_apl")
-        for sample in thinned(samples(data / source, "train"), RANGE_IMAGES)
+        [stain.sample(read_rgb(path)) for path in thinned(_single_cells(laboratory, data), RANGE_IMAGES)]
+        for laboratory in LABORATORIES.values()
+        if laboratory.index is None
     ]
-    fields = [read_rgb(path) for path in _pbc_fields(data / "fields_txl")]
-    parts = [stain.sample(part) for field in fields for part in (field, rim(field))]
+    fields = [
+        [stain.sample(part) for path in files for image in [read_rgb(path)] for part in (image, rim(image))]
+        for files in _fields(data).values()
+    ]
     return {
-        "cell": StainRange.of(joined(cells), STAIN_LIMIT),
-        "field": StainRange.of(joined(parts), STAIN_LIMIT),
+        "cell": [StainRange.of(joined(sampled), STAIN_LIMIT) for sampled in cells],
+        "field": [StainRange.of(joined(sampled), STAIN_LIMIT) for sampled in fields],
     }
+
+
+def _single_cells(laboratory: Laboratory, data: Path) -> list[Path]:
+    return [cell.path for cell in laboratory.cells(data, TRAIN)]
+
+
+def _fields(data: Path) -> dict[str, list[Path]]:
+    """Return the training fields of the laboratories whose white cells were learnt from."""
+    folder = data / "fields_txl"
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["split"] == TRAIN]
+    listed = {
+        source: [folder / row["file"] for row in rows if row["source"] == source] for source in FIELD_SOURCES
+    }
+    return {**listed, "bcisc": sorted((data / "fields_bcisc" / "images").glob("*.jpg"))}
 
 
 def rim(field: Image) -> list[Image]:
@@ -131,12 +156,6 @@ def rim(field: Image) -> list[Image]:
 def thinned(listed: Sequence[Item], about: int) -> Sequence[Item]:
     """Return every n-th of a list, so that about the wanted number is left."""
     return listed[:: max(1, len(listed) // about)]
-
-
-def _pbc_fields(folder: Path) -> list[Path]:
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    return [folder / row["file"] for row in rows if row["source"] == "pbc" and row["split"] == "train"]
 
 
 def _median(files: Sequence[Path]) -> stain.Reference:

@@ -1,14 +1,18 @@
 """The API: fixed names and shapes, one shape of refusal, and the same rules as the pages."""
 
 import io
+import json
 
 import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
-from inference import predictions, review, runs
+from inference import predictions, review, runs, tasks
 from inference.models import AnalysisRun
+from inference.pipeline.errors import NetworkUnavailable
+from tests.hard_files import HARD_FILES
+from tests.inference.pipeline.test_single_cell import cell_image
 
 V1 = "/api/v1"
 
@@ -152,3 +156,99 @@ def test_a_bad_image_never_reaches_a_worker(api_for, clinician, field_file, monk
     monkeypatch.setattr(predictions, "MAX_BYTES", 100)
     large = api_for(clinician).post(f"{V1}/predict/", {"file": field_file()}, format="multipart")
     assert refusal(large) == (422, "too_large")
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """A worker who answers within the request: the task itself, without a broker in between."""
+    given = {}
+
+    def ask(image, suffix):
+        tasks.predict_cell("here", image, suffix)
+        return json.loads(given["here"])
+
+    monkeypatch.setattr(predictions, "answer", lambda place, said: given.update({place: json.dumps(said)}))
+    monkeypatch.setattr(predictions, "_ask_worker", ask)
+
+
+def cell_file(name="cell.png", mode="RGB", **options):
+    buffer = io.BytesIO()
+    Image.fromarray(cell_image()).convert(mode).save(buffer, **{"format": "PNG", **options})
+    return SimpleUploadedFile(name, buffer.getvalue())
+
+
+ODD_CELLS = {
+    "grey": lambda: cell_file(mode="L"),
+    "alpha": lambda: cell_file(mode="RGBA"),
+    "palette": lambda: cell_file(mode="P"),
+    "CMYK": lambda: cell_file("cell.jpg", "CMYK", format="JPEG"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_CELLS)
+def test_an_unusual_pixel_layout_is_predicted_all_the_same(api_for, clinician, at_once, kind):
+    answer = api_for(clinician).post(f"{V1}/predict/", {"file": ODD_CELLS[kind]()}, format="multipart")
+    assert answer.status_code == 200, answer.json()
+    body = answer.json()
+    assert sum(body["all_probabilities"].values()) == pytest.approx(1.0)
+    assert body["class"] in body["all_probabilities"] and body["ruo"] is True
+
+
+@pytest.mark.parametrize("kind", [kind for kind, hard in HARD_FILES.items() if hard.upload_code])
+def test_what_is_no_usable_image_is_refused_with_one_code_and_text(
+    api_for, clinician, at_once, tmp_path, kind
+):
+    hard = HARD_FILES[kind]
+    hard.make(tmp_path / hard.name)
+    file = SimpleUploadedFile(hard.name, (tmp_path / hard.name).read_bytes())
+    answer = api_for(clinician).post(f"{V1}/predict/", {"file": file}, format="multipart")
+    assert refusal(answer) == (422, hard.upload_code)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, hard in HARD_FILES.items() if not hard.upload_code])
+def test_every_other_hard_image_ends_in_a_call_or_in_a_sentence(api_for, clinician, at_once, tmp_path, kind):
+    hard = HARD_FILES[kind]
+    hard.make(tmp_path / hard.name)
+    file = SimpleUploadedFile(hard.name, (tmp_path / hard.name).read_bytes())
+    answer = api_for(clinician).post(f"{V1}/predict/", {"file": file}, format="multipart")
+    assert answer.status_code == 200, answer.json()
+    if kind in ("blank", "black", "one colour"):
+        assert "whole_frame" in [notice["code"] for notice in answer.json()["notices"]]
+
+
+def test_a_field_is_no_single_cell(api_for, clinician, at_once):
+    buffer = io.BytesIO()
+    Image.new("RGB", (4000, 3200), (230, 220, 210)).save(buffer, "PNG", compress_level=1)
+    file = SimpleUploadedFile("field.png", buffer.getvalue())
+    answer = api_for(clinician).post(f"{V1}/predict/", {"file": file}, format="multipart")
+    assert refusal(answer) == (422, "too_large")
+    assert "4000 × 3200 pixels" in answer.json()["error"]["message"]
+
+
+def test_one_pixel_and_no_file_are_refused(api_for, clinician, at_once):
+    api, buffer = api_for(clinician), io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    pixel = api.post(
+        f"{V1}/predict/", {"file": SimpleUploadedFile("a.png", buffer.getvalue())}, format="multipart"
+    )
+    assert refusal(pixel) == (422, "too_small")
+    assert refusal(api.post(f"{V1}/predict/", {}, format="multipart")) == (400, "invalid")
+
+
+def test_a_fault_of_the_program_is_told_in_one_neutral_sentence(api_for, clinician, at_once, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(tasks, "_predict", broken)
+    answer = api_for(clinician).post(f"{V1}/predict/", {"file": cell_file()}, format="multipart")
+    assert "secret" not in answer.content.decode()
+    assert refusal(answer) == (500, "internal_error")
+
+
+def test_a_missing_network_is_no_fault_of_the_image(api_for, clinician, at_once, monkeypatch):
+    def without(*_):
+        raise NetworkUnavailable("The weights of the network “wbc” are missing.")
+
+    monkeypatch.setattr(tasks, "_predict", without)
+    answer = api_for(clinician).post(f"{V1}/predict/", {"file": cell_file()}, format="multipart")
+    assert refusal(answer) == (503, "network_unavailable")

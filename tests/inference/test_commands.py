@@ -46,6 +46,22 @@ def test_analyse_writes_payload_and_overlay_without_a_database(tmp_path):
     assert overlay.shape == np.asarray(Image.open(SAMPLE).convert("RGB")).shape
 
 
+def test_the_laboratorys_choices_reach_the_analysis(tmp_path):
+    call_command(
+        "analyse",
+        str(SAMPLE),
+        out=tmp_path / "out",
+        classes="lymphocyte,neutrophil",
+        augmentation="eight",
+        no_stain_normalisation=True,
+        adapt_batch_statistics=True,
+    )
+    document = json.loads((tmp_path / "out" / "synthetic_field.json").read_text())
+    called = {cell["classification"] for cell in document["cell_detections"] if cell["type"] == "WBC"}
+    assert called <= {"lymphocyte", "neutrophil"}
+    assert "batch_statistics_as_trained" in {notice["code"] for notice in document["notices"]}
+
+
 def test_analyse_goes_on_after_a_bad_image_and_says_so(tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
@@ -79,10 +95,99 @@ def test_perturbed_figures_stand_beside_the_clean_ones(labelled, tmp_path):
     assert set(figures["clean"]) >= FIGURES
 
 
-def test_an_unknown_class_folder_is_refused(labelled, tmp_path):
+def test_an_unknown_class_folder_is_refused_with_the_known_names(labelled, tmp_path):
     (labelled / "neutrofil").mkdir()
-    with pytest.raises(CommandError, match="neutrofil"):
+    with pytest.raises(CommandError, match="The folder “neutrofil” is not a class.*neutrophil, eosinophil"):
         evaluate("wbc", labelled, tmp_path / "f.json")
+
+
+def test_odd_files_are_left_out_with_their_reason_and_the_rest_is_evaluated(labelled, tmp_path):
+    folder, cell = labelled / "lymphocyte", Image.fromarray(cell_image())
+    (folder / "text.jpg").write_bytes(b"no picture at all")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:3000])
+    Image.new("RGB", (1, 1)).save(folder / "pixel.png")
+    Image.new("1", (12_000, 12_000)).save(folder / "huge.png")
+    (labelled / "basophil").mkdir()
+    cell.convert("L").save(folder / "grey.png")
+    cell.convert("RGBA").save(folder / "alpha.png")
+    cell.convert("CMYK").save(folder / "cmyk.jpg")
+    figures = evaluate("wbc", labelled, tmp_path / "f.json", predictions=tmp_path / "p.csv")
+    reasons = {skipped["file"]: skipped["reason"] for skipped in figures["skipped"]}
+    assert {name.split("/")[-1] for name in reasons} == {
+        "text.jpg", "empty.png", "cut.png", "pixel.png", "huge.png", "basophil",
+    }  # fmt: skip
+    assert all(reason.endswith(".") for reason in reasons.values())
+    assert "1×1 px" in reasons["lymphocyte/pixel.png"] and "megapixels" in reasons["lymphocyte/huge.png"]
+    assert figures["n"] == len(list(csv.DictReader((tmp_path / "p.csv").open()))) == 6
+
+
+def test_a_folder_of_nothing_but_odd_files_names_the_first_reasons(tmp_path):
+    for number in range(5):
+        path = tmp_path / "cells" / "blast" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"no picture")
+    with pytest.raises(
+        CommandError, match=r"None of the 5 images.*blast/0\.png: The file is damaged"
+    ) as error:
+        evaluate("wbc", tmp_path / "cells", tmp_path / "f.json")
+    assert "blast/3.png" not in str(error.value)
+    assert not (tmp_path / "f.json").exists()
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / "cells").mkdir()
+    with pytest.raises(CommandError, match="One folder of images per class is expected"):
+        evaluate("wbc", tmp_path / "cells", tmp_path / "f.json")
+
+
+def test_a_report_says_what_the_figures_say_and_how_to_repeat_them(labelled, tmp_path):
+    (labelled / "basophil").mkdir()
+    target = tmp_path / "new" / "f.json"
+    figures = evaluate(
+        "wbc",
+        labelled,
+        target,
+        report=tmp_path / "report",
+        against=[labelled],
+        classes="lymphocyte,neutrophil",
+    )
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert figures["overlap"][0]["same_file"] == figures["overlap"][0]["tested"] == 3
+    assert f"manage.py evaluate wbc {labelled} --json {target} --classes lymphocyte,neutrophil" in page
+    assert "basophil" in page and "The folder holds no image." in page
+    assert set(figures["intervals_95"]["per_class"]) == set(figures["labels"])
+
+
+def test_the_other_set_of_an_overlap_is_chosen_by_its_index(labelled, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "same.png").write_bytes((labelled / "lymphocyte" / "a.png").read_bytes())
+    (other / "index.csv").write_text("file,split\nsame.png,train\nnowhere.png,val\n")
+    options = {"against": [other], "against_where": ["split=train"]}
+    (found,) = evaluate("wbc", labelled, tmp_path / "f.json", **options)["overlap"]
+    assert (found["images"], found["same_file"], found["folder"]) == (1, 1, "other")
+    with pytest.raises(CommandError, match="split “test”"):
+        evaluate("wbc", labelled, tmp_path / "f.json", **options | {"against_where": ["split=test"]})
+    with pytest.raises(CommandError, match="nowhere is not a folder"):
+        evaluate("wbc", labelled, tmp_path / "f.json", against=[tmp_path / "nowhere"])
+
+
+def test_a_labelled_box_in_a_field_is_evaluated(wbc_data, tmp_path):
+    """The figures of two boxes of real fields; one of a box on empty ground is counted as whole frame."""
+    rows = list(csv.DictReader((wbc_data / "fields_txl" / "wbc_raabin.csv").open()))[:2]
+    (tmp_path / "images").mkdir()
+    for row in rows:
+        (tmp_path / row["file"]).symlink_to(wbc_data / "fields_txl" / row["file"])
+    rows.append(rows[0] | {"box_x0_y0_x1_y1": "0 0 30 30"})
+    with (tmp_path / "boxes.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    figures = evaluate("wbc", tmp_path, tmp_path / "f.json", index="boxes.csv")
+    assert (figures["n"], figures["whole_frame"]) == (3, 1)
+    with pytest.raises(CommandError, match="no column box"):
+        evaluate("wbc", tmp_path, tmp_path / "f.json", index="boxes.csv", where=["box=1"])
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):

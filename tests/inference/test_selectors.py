@@ -75,6 +75,36 @@ def test_a_rebuilt_payload_says_what_the_pipeline_said(done_run, findings):
     assert said == straight
 
 
+def test_a_rebuilt_payload_keeps_prediction_sets_and_the_second_networks_call(doubted_run, doubted):
+    from inference.pipeline.findings import payload
+
+    said = selectors.result_payload(doubted_run)
+    straight = payload(doubted, str(doubted_run.smear_id), doubted_run.finished_at)
+    assert said == straight
+    detection = next(cell for cell in said["cell_detections"] if cell["cell_id"] == 8)
+    assert detection["prediction_set_95"] == ["eosinophil", "neutrophil"]
+    assert detection["prediction_set_99"] == ["eosinophil", "neutrophil", "blast"]
+    assert detection["second_call"] == {
+        "classification": "neutrophil",
+        "confidence": 0.81,
+        "network": {"name": "wbc_second", "version": "1.0.0"},
+    }
+    (uncertain,) = [cell for cell in said["uncertain_cases"] if cell["cell_id"] == 8]
+    assert uncertain["reason"] == "low_confidence, out_of_distribution, networks_disagree"
+    other = next(cell for cell in said["cell_detections"] if cell["cell_id"] == 1)
+    assert not {"prediction_set_95", "prediction_set_99", "second_call"} & set(other)
+
+
+def test_a_persons_call_has_no_prediction_set_and_the_machines_stays(doubted_run, pathologist):
+    review.decide(pathologist, doubted_run.cells.get(number=8), "monocyte")
+    (cell,) = [cell for cell in selectors.cells_of([doubted_run]).called if cell.row.number == 8]
+    call = cell.finding().call
+    assert (call.label, call.sets, call.out_of_distribution) == ("monocyte", {}, False)
+    row = doubted_run.cells.get(number=8)
+    assert (row.label, row.ood_score, row.out_of_distribution) == ("eosinophil", -1.5, True)
+    assert row.second_call["label"] == "neutrophil"
+
+
 def test_the_number_of_questions_does_not_grow_with_the_cells(
     done_run, pathologist, findings, django_assert_max_num_queries
 ):

@@ -302,3 +302,42 @@ def test_others_neither_see_the_review_nor_its_buttons(who, request, client_for,
     assert client.post(page("decide", done_run.pk, 7), {"label": "blast"}).status_code == 403
     html = client.get(page("run", done_run.pk)).content.decode()
     assert page("review-slide", done_run.pk) not in html
+
+
+DOUBTS = (
+    "Neutrophil to be right in 95 of 100 cells",
+    "Blast to be right in 99 of 100 cells",
+    "Second network Neutrophil 81 % disagrees wbc_second 1.0.0",
+    "This cell is unlike the cells the network was trained on",
+    "two networks disagree",
+)
+
+
+def test_what_speaks_against_a_call_stands_beside_it(client_for, pathologist, doubted_run):
+    client = client_for(pathologist)
+    for address in (
+        f"{page('review-slide', doubted_run.pk)}?cell=8",
+        f"{page('run', doubted_run.pk)}?cell=8",
+        page("cell", doubted_run.pk, 8),
+    ):
+        shown = text_of(client.get(address))
+        for words in DOUBTS:
+            assert words in shown, address
+    queue = text_of(client.get(page("review-queue")))
+    assert "unlike the cells the network was trained on; two networks disagree" in queue
+
+
+def test_of_an_analysis_without_them_nothing_is_said(client_for, pathologist, doubted_run):
+    shown = text_of(client_for(pathologist).get(page("cell", doubted_run.pk, 1)))
+    for words in ("Also possible", "Second network", "unlike the cells"):
+        assert words not in shown
+
+
+def test_a_call_that_nothing_speaks_against_says_so(client_for, pathologist, doubted_run):
+    cells = doubted_run.cells.filter(number=1)
+    cells.update(prediction_sets={"95": ["neutrophil"], "99": ["neutrophil"]})
+    cells.update(second_call={"label": "neutrophil", "confidence": 0.9, "network": "b", "version": "1"})
+    shown = text_of(client_for(pathologist).get(page("cell", doubted_run.pk, 1)))
+    assert "no other class to be right in 95 of 100 cells" in shown
+    assert "99 of 100" not in shown
+    assert "Neutrophil 90 % agrees" in shown

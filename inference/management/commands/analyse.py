@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from inference.pipeline.config import Config, SegmentationEngine
+from inference.pipeline.config import Augmentation, Config, SegmentationEngine
 
 OVERLAY_SIDE = 4096
 """Longer side in px of the annotated picture of a slide; a smaller image keeps its own."""
@@ -28,14 +28,26 @@ class Command(BaseCommand):
         parser.add_argument(
             "--engine", choices=[*SegmentationEngine], help="finds the cells; by default that of the settings"
         )
+        parser.add_argument("--classes", help="the classes that can occur, separated by commas")
+        parser.add_argument(
+            "--augmentation",
+            choices=[*Augmentation],
+            help="how often the network sees each white cell; by default as its card says",
+        )
+        parser.add_argument(
+            "--no-stain-normalisation", action="store_true", help="white cells in their own colours only"
+        )
+        parser.add_argument(
+            "--adapt-batch-statistics",
+            action="store_true",
+            help="move the network's batch statistics towards the slide's, from 64 white cells on",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         from inference.pipeline.errors import PipelineError
 
         options["out"].mkdir(parents=True, exist_ok=True)
-        engine = SegmentationEngine(options["engine"] or settings.SEGMENTATION_ENGINE)
-        config = Config(pixel_um=options["pixel_um"], engine=engine)
-        refused = []
+        config, refused = _config(options), []
         for path in options["images"]:
             try:
                 self._analyse(path, options["out"], config)
@@ -65,3 +77,14 @@ class Command(BaseCommand):
             f"{path.name}: {summary['wbc_count']} white cells, {summary['rbc_count']} red cells,"
             f" {summary['platelet_count']} platelets; {len(document['uncertain_cases'])} need review."
         )
+
+
+def _config(options: dict[str, Any]) -> Config:
+    return Config(
+        pixel_um=options["pixel_um"],
+        engine=SegmentationEngine(options["engine"] or settings.SEGMENTATION_ENGINE),
+        normalise_stain=not options["no_stain_normalisation"],
+        declared_classes=tuple(options["classes"].split(",")) if options["classes"] else None,
+        augmentation=Augmentation(options["augmentation"]) if options["augmentation"] else None,
+        adapt_batch_statistics=options["adapt_batch_statistics"],
+    )

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shlex
 from argparse import ArgumentParser
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.pipeline.config import SegmentationEngine
+
+OF_WBC = ("classes", "predictions", "report", "where", "index", "against", "against_where")
+"""Options that evaluate wbc alone has."""
 
 
 class Command(BaseCommand):
@@ -26,14 +31,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", type=Path, required=True, help="where the figures are written")
         parser.add_argument("--split", help="take the rows of DIR/index.csv with this split")
         parser.add_argument("--perturb", choices=("stain", "blur", "scale"), help="on changed images")
-        parser.add_argument("--classes", help="wbc: the classes that can occur, separated by commas")
         parser.add_argument(
             "--engine",
             choices=[*SegmentationEngine],
             default=SegmentationEngine.COMPACT,
             help="segmentation: what finds the cells",
         )
-        parser.add_argument("--predictions", type=Path, help="wbc: one line per image is written to this CSV")
+        _add_wbc(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         from inference.pipeline.errors import PipelineError
@@ -43,28 +47,97 @@ class Command(BaseCommand):
         measure = _wbc if options["what"] == "wbc" else _segmentation
         try:
             figures = measure(options)
-        except (PipelineError, ValueError, FileNotFoundError) as error:
+            _write(options["json"], json.dumps(figures, indent=2) + "\n")
+        except (PipelineError, ValueError, OSError) as error:
             raise CommandError(str(error)) from error
-        options["json"].write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         self.stdout.write(f"Figures written to {options['json']}.")
+        if skipped := figures.get("skipped"):
+            self.stdout.write(f"{len(skipped)} files or folders were left out; “skipped” there says why.")
+        if options["report"]:
+            self.stdout.write(f"Report written to {options['report'] / 'index.html'}.")
+
+
+def _add_wbc(parser: ArgumentParser) -> None:
+    wbc = parser.add_argument_group("evaluate wbc")
+    condition: dict[str, Any] = {"action": "append", "metavar": "COLUMN=VALUE", "default": []}
+    wbc.add_argument("--classes", help="the classes that can occur, separated by commas")
+    wbc.add_argument("--predictions", type=Path, help="one line per cell is written to this CSV")
+    wbc.add_argument("--report", type=Path, help="folder for the report: index.html and its pictures")
+    wbc.add_argument("--where", **condition, help="take the rows of the index with this value; repeatable")
+    wbc.add_argument(
+        "--index", help="name of the index in DIR, if not index.csv; it may hold boxes in fields"
+    )
+    wbc.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        help="state which images are also in this folder; repeatable",
+    )
+    wbc.add_argument(
+        "--against-where", **condition, help="compare with the rows of its index.csv with this value"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _wbc(options: dict[str, Any]) -> dict[str, Any]:
     from inference.training.evaluate_wbc import measure
-    from inference.training.labels import samples
+    from inference.training.evaluation_figures import detailed
+    from inference.training.labels import Choice, listing
 
-    listed = samples(options["folder"], options["split"])
+    listed = listing(options["folder"], Choice.of(options["split"], options["where"], options["index"]))
     declared = tuple(options["classes"].split(",")) if options["classes"] else None
+    overlaps = _overlaps(options, [sample.path for sample in listed.samples])
     clean = measure(listed, declared)
     shown = measure(listed, declared, options["perturb"]) if options["perturb"] else clean
+    figures = detailed(shown) | overlaps
+    if shown is not clean:
+        figures |= {"perturbation": options["perturb"], "clean": detailed(clean)}
     if options["predictions"]:
         _write_rows(options["predictions"], shown.rows(options["folder"]))
-    figures = shown.figures()
-    return (
-        figures | {"perturbation": options["perturb"], "clean": clean.figures()}
-        if shown is not clean
-        else figures
-    )
+    if options["report"]:
+        _report(options, shown, figures)
+    return figures
+
+
+def _overlaps(options: dict[str, Any], tested: list[Path]) -> dict[str, Any]:
+    """What the images have in common with those of other folders, where that was asked for."""
+    from inference.training.labels import INDEX, Choice, rows_of
+    from inference.training.overlap import Fingerprints, images_below, overlap
+
+    if missing := [other for other in options["against"] if not other.is_dir()]:
+        raise CommandError(f"{missing[0]} is not a folder.")
+    if not options["against"]:
+        return {}
+    where, made = Choice.of(None, options["against_where"]).where, []
+    prints = Fingerprints.of(tested)
+    for folder in options["against"]:
+        named = [folder / row["file"] for row in rows_of(folder / INDEX, where)] if where else None
+        others = Fingerprints.of(named or images_below(folder))
+        made.append(overlap(prints, others, (options["folder"], folder), where))
+    return {"overlap": made}
+
+
+def _report(options: dict[str, Any], measured: Any, figures: dict[str, Any]) -> None:
+    from inference.training.evaluation_report import About, write_report
+
+    declared = options["classes"].split(",") if options["classes"] else []
+    now = datetime.now().astimezone()
+    about = About(options["folder"], _command(options), now, options["perturb"], declared)
+    write_report(options["report"], measured, figures, about)
+
+
+def _command(options: dict[str, Any]) -> str:
+    """Write the command down so that it can be repeated."""
+    words = ["python", "manage.py", "evaluate", "wbc", str(options["folder"]), "--json", str(options["json"])]
+    for name in ("split", "perturb", *OF_WBC):
+        given = options[name] if isinstance(options[name], list) else [options[name]]
+        words += [part for value in given if value for part in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(words)
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -80,8 +153,8 @@ def _segmentation(options: dict[str, Any]) -> dict[str, Any]:
     from inference.training.perturb import perturb
 
     folder, kind = options["folder"], options["perturb"]
-    if options["classes"] or options["predictions"]:
-        raise CommandError("--classes and --predictions belong to evaluate wbc.")
+    if foreign := [name for name in OF_WBC if options[name]]:
+        raise CommandError(f"--{foreign[0].replace('_', '-')} belongs to evaluate wbc.")
     files = _files_of_split(folder, options["split"]) if options["split"] else None
     found = partial(segment, chosen=engine(SegmentationEngine(options["engine"])))
     clean = evaluate(folder, found, files)

@@ -62,8 +62,9 @@ class InputContract:
 class Card:
     """One network: identity, input contract, calibration; `text` is the whole card as it was written.
 
-    For the segmentation network `abstain_below` is the confidence from which a detection counts as a cell,
-    and its card has no explanation layer.
+    `attributes` holds the morphology attributes that the network tells, by name, each with its values in the
+    order of their logits; empty where it tells none. For the segmentation network `abstain_below` is the
+    confidence from which a detection counts as a cell, and its card has no explanation layer.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Card:
     explanation_layer: str
     text: Mapping[str, Any]
     folder: Path
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def weights(self) -> Path:
@@ -152,6 +154,7 @@ def _parse(text: Mapping[str, Any], folder: Path) -> Card:
         explanation_layer=text["explanation_layer"],
         text=text,
         folder=folder,
+        attributes={name: tuple(values) for name, values in text.get("attributes", {}).items()},
     )
 
 

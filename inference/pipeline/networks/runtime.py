@@ -16,13 +16,16 @@ from inference.pipeline.networks import registry, segmentation, wbc
 from inference.pipeline.networks.registry import Card, InputContract
 
 Logits = NDArray[np.float32]
+Run = Callable[[NDArray[np.uint8]], tuple[Logits, ...]]
+"""A compiled network: all its answers to a batch of uint8 RGB (n, height, width, 3)."""
 
 EXAMPLE_SIDE = 256
 """Side in px of the image with which a network of any width and height is warmed up."""
 
 
 class FromPixels(nn.Module):
-    """A network with its input contract in front: uint8 (n, height, width, 3) RGB in, its answer out."""
+    """A network with its input contract in front: uint8 (n, height, width, 3) RGB in, its answer out, which
+    is one tensor or a tuple of several, as the network has it."""
 
     def __init__(self, network: nn.Module, contract: InputContract) -> None:
         super().__init__()
@@ -32,14 +35,19 @@ class FromPixels(nn.Module):
         self.register_buffer("mean", torch.tensor(contract.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(contract.std).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.normalised(pixels))
-        return logits
+    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, ...]:
+        answer: Tensor | tuple[Tensor, ...] = self.network(self.normalised(pixels))
+        return answer
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return uint8 (n, height, width, 3) as the network sees it, float32 (n, 3, height, width)."""
         scaled = pixels.permute(0, 3, 1, 2).float() / 255.0
         return (scaled - self.mean) / self.std
+
+
+def several(answer: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return what a module answers as a tuple, whether it gives one tensor or several; logits come first."""
+    return (answer,) if isinstance(answer, Tensor) else answer
 
 
 def prepare(crops: Sequence[Image], contract: InputContract) -> NDArray[np.uint8]:
@@ -79,10 +87,11 @@ def _architecture(card: Card) -> nn.Module:
         from inference.pipeline.networks import htc, rcnn
 
         return (htc if design == "htc" else rcnn).build(card.architecture)
-    return wbc.build(card.architecture, len(card.labels))
+    values = sum(len(names) for names in card.attributes.values())
+    return wbc.build(card.architecture, len(card.labels), attributes=values, side=card.input.side)
 
 
-def compile_openvino(module: FromPixels, side: int) -> Callable[[NDArray[np.uint8]], Logits]:
+def compile_openvino(module: FromPixels, side: int) -> Run:
     """Compile a network for this machine's CPU, for any batch size; bfloat16 only where the CPU has it.
 
     A `side` of 0 leaves width and height open.
@@ -99,8 +108,8 @@ def compile_openvino(module: FromPixels, side: int) -> Callable[[NDArray[np.uint
     precision = ov.Type.bf16 if native_bf16 else ov.Type.f32
     compiled = core.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
-    def run(batch: NDArray[np.uint8]) -> Logits:
-        return np.asarray(compiled(batch)[0], np.float32)
+    def run(batch: NDArray[np.uint8]) -> tuple[Logits, ...]:
+        return tuple(np.asarray(answer, np.float32) for answer in compiled(batch).values())
 
     return run
 
@@ -113,7 +122,7 @@ class Network:
         self.module = torch_module(card)
 
     @cached_property
-    def _openvino(self) -> Callable[[NDArray[np.uint8]], Logits]:
+    def _openvino(self) -> Run:
         return compile_openvino(self.module, self.card.input.side)
 
     @cached_property
@@ -121,12 +130,20 @@ class Network:
         return torch_module(self.card).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, batch: NDArray[np.uint8]) -> Logits:
-        """Return the answer, float32 (n, ...), to a batch of uint8 RGB (n, height, width, 3)."""
+        """Return the first answer, float32 (n, ...), to a batch of uint8 RGB (n, height, width, 3)."""
+        return self.answers(batch)[0]
+
+    def answers(self, batch: NDArray[np.uint8]) -> tuple[Logits, ...]:
+        """Return all answers, float32 (n, ...) each, to a batch of uint8 RGB (n, height, width, 3).
+
+        The white-cell network gives logits of the classes, logits of the attributes' values (of width 0
+        where it has learnt none), and the embedding; see `networks.wbc`.
+        """
         if not torch.cuda.is_available():
             return self._openvino(batch)
-        with torch.inference_mode():
-            logits: Tensor = self._on_gpu(torch.from_numpy(batch).to("cuda"))
-        return np.asarray(logits.float().cpu(), np.float32)
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16):
+            answers = several(self._on_gpu(torch.from_numpy(batch).to("cuda")))
+        return tuple(np.asarray(answer.float().cpu(), np.float32) for answer in answers)
 
     def warm_up(self) -> None:
         """Compile now what would otherwise be compiled at the first prediction."""

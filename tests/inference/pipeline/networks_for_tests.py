@@ -2,21 +2,32 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
 import torch
 
-from inference.pipeline.networks import wbc
+from inference.pipeline.networks import registry, wbc
+from inference.pipeline.networks.registry import Card
 
 LABELS = ["neutrophil", "lymphocyte", "blast"]
 ARCHITECTURE = "test_byobnet"
 
 
-def write_network(folder: Path, **changes: object) -> Path:
-    """Write ``wbc.safetensors`` and its card, with `changes` to the card; return the folder."""
+def reinhard_card() -> Card:
+    """The shipped card as of a network that also sees its cells in its training stain."""
+    shipped = registry.card("wbc")
+    return replace(shipped, input=replace(shipped.input, views={"as_is": 2.0, "reinhard": 1.0}))
+
+
+def write_network(folder: Path, values: int = 0, **changes: object) -> Path:
+    """Write ``wbc.safetensors`` and its card, with `changes` to the card; return the folder.
+
+    `values` is how many values the attributes have in all that the changed card names.
+    """
     torch.manual_seed(0)
-    network = wbc.build(ARCHITECTURE, len(LABELS))
+    network = wbc.build(ARCHITECTURE, len(LABELS), attributes=values)
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     data = safetensors.torch.save(state)
     (folder / "wbc.safetensors").write_bytes(data)
@@ -36,7 +47,7 @@ def write_network(folder: Path, **changes: object) -> Path:
         "labels": LABELS,
         "temperature": 1.5,
         "thresholds": {"abstain_below": 0.5},
-        "explanation_layer": "stages.1",
+        "explanation_layer": "backbone.stages.1",
         **changes,
     }
     (folder / "wbc.json").write_text(json.dumps(card))

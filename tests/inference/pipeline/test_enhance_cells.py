@@ -26,16 +26,20 @@ def card(variant: PreprocessingVariant) -> Card:
 
 
 def test_without_a_filter_the_views_are_as_they_were():
-    views = [[field(64, 64)], [field(64, 64, seed=2)]]
+    views = {"as_is": [field(64, 64)], "reinhard": [field(64, 64, seed=2)]}
     seen = SeenFilter.of(field(), "cell", card(NONE)).views(views)
-    assert seen == views and seen[1][0] is views[1][0]
+    assert seen == views and seen["reinhard"][0] is views["reinhard"][0]
 
 
 @pytest.mark.parametrize("variant", [V1, V2, V3])
 def test_every_view_passes_through_the_filter(variant):
-    views = [[field(64, 64), field(80, 80)], [field(64, 64, seed=2), field(80, 80, seed=2)]]
+    views = {
+        "as_is": [field(64, 64), field(80, 80)],
+        "reinhard": [field(64, 64, seed=2), field(80, 80, seed=2)],
+    }
     seen = SeenFilter.of(field(), "field", card(variant)).views(views)
-    for crops, filtered in zip(views, seen, strict=True):
+    assert list(seen) == list(views)
+    for crops, filtered in zip(views.values(), seen.values(), strict=True):
         for image, result in zip(crops, filtered, strict=True):
             assert (result == enhance(image, variant)).all()
 
@@ -45,7 +49,7 @@ def test_v4_moves_the_stain_of_the_image_to_that_of_the_card():
     seen = SeenFilter.of(image, "field", one)
     target = stain.from_data(one.input.macenko_references["field"])
     normaliser = stain.between(stain.fit(image, stain.Method.MACENKO), target)
-    (((result,),), notices) = seen.views([[image]]), seen.notices
+    ((result,), notices) = seen.crops([image]), seen.notices
     assert (result == enhance(normaliser.apply(image), V3)).all()
     assert notices == ()
 
@@ -54,14 +58,14 @@ def test_v4_of_an_image_without_stain_is_flagged():
     blank = flat(230)
     seen = SeenFilter.of(blank, "cell", card(V4))
     assert [notice.code for notice in seen.notices] == ["stain_not_normalised"]
-    assert (seen.views([[blank]])[0][0] == enhance(blank, V3)).all()
+    assert (seen.crops([blank])[0] == enhance(blank, V3)).all()
 
 
 def test_a_single_cell_is_seen_through_the_filter_of_the_card():
     image = field(256, 256)
     plain, filtered = (cut_out(image, card(variant), Config()) for variant in (NONE, V2))
     assert (filtered.crop == plain.crop).all()
-    for before, after in zip(plain.views, filtered.views, strict=True):
+    for before, after in zip(plain.views.values(), filtered.views.values(), strict=True):
         assert (after[0] == enhance(before[0], V2)).all()
 
 

@@ -21,6 +21,20 @@ class Redness(nn.Module):
         return self.features(image).mean(dim=(2, 3))[:, [0, 2]]
 
 
+class Tokens(Redness):
+    """The same with a class token in front of one token per patch, as a transformer has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Identity()
+
+    def forward(self, image):
+        patches = self.features(image).flatten(2).transpose(1, 2)
+        tokens = self.tokens(torch.cat([torch.full_like(patches[:, :1], 9.0), patches], dim=1))
+        colours = tokens[:, 1:].mean(dim=1) + 0.5 * tokens[:, 0]
+        return colours[:, [0, 2]], colours[:, :0], colours
+
+
 @pytest.fixture
 def module():
     return FromPixels(Redness(), InputContract(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "")).eval()
@@ -42,6 +56,14 @@ def test_the_map_lies_on_what_speaks_for_the_class(module, patches):
     assert red[1:3, 1:3].sum() == pytest.approx(red.sum())
     assert blue[5:7, 5:7].sum() == pytest.approx(blue.sum())
     assert red.min() >= 0 and red.max() > 0
+
+
+def test_tokens_lie_where_their_patches_lie_and_the_class_token_nowhere(module, patches):
+    contract = InputContract(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "")
+    transformer = FromPixels(Tokens(), contract).eval()
+    pixels, targets = torch.from_numpy(np.stack([patches, patches])), torch.tensor([0, 1])
+    expected = grad_cam(module, "features", pixels, targets)
+    np.testing.assert_allclose(grad_cam(transformer, "tokens", pixels, targets), expected, rtol=1e-5)
 
 
 def test_explain_names_the_share_on_the_cell(module, patches, tmp_path):

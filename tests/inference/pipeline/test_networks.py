@@ -93,9 +93,20 @@ def test_openvino_says_what_torch_says_for_any_batch_size(tmp_path):
     rng = np.random.default_rng(0)
     for count in (1, 5):
         batch = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
-        with torch.inference_mode():
-            expected = network.module(torch.from_numpy(batch)).numpy()
-        np.testing.assert_allclose(network.predict(batch), expected, atol=0.05)
+        said = network.answers(batch)
+        assert [answer.shape for answer in said] == [(count, len(LABELS)), (count, 0), (count, 256)]
+        assert_close(said, eager(network.module, batch))
+        np.testing.assert_array_equal(network.predict(batch), said[0])
+
+
+def test_a_card_with_attributes_has_logits_for_their_values(tmp_path):
+    attributes = {"cell_size": ["big", "small"], "granularity": ["yes", "no", "some"]}
+    made = registry.read_card("wbc", write_network(tmp_path, values=5, attributes=attributes))
+    assert made.attributes == {"cell_size": ("big", "small"), "granularity": ("yes", "no", "some")}
+    network, batch = runtime.Network(made), np.full((2, 32, 32, 3), 90, np.uint8)
+    said = network.answers(batch)
+    assert said[1].shape == (2, 5)
+    assert_close(said, eager(network.module, batch))
 
 
 def test_a_network_is_built_once_per_process(tmp_path):
@@ -119,6 +130,18 @@ def test_shipped_weights_match_their_cards():
         assert registry.verified_weights(card)
         assert "Research Use Only" in card.text["intended_use"]
         assert all(metric["command"] for metric in card.text["metrics"])
+
+
+def eager(module, batch):
+    with torch.inference_mode():
+        return module(torch.from_numpy(batch))
+
+
+def assert_close(said, expected, share=0.03):
+    """All answers differ from the expected ones by at most a share of their length: bfloat16 has 8 bits."""
+    for answer, other in zip(said, expected, strict=True):
+        assert answer.shape == tuple(other.shape)
+        assert np.linalg.norm(answer - other.numpy()) <= share * np.linalg.norm(other)
 
 
 def test_torchvision_loads_and_suppresses_overlaps():

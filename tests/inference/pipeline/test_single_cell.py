@@ -6,6 +6,9 @@ from inference.pipeline.config import Config
 from inference.pipeline.networks import registry
 from inference.pipeline.seen_colours import NOT_NORMALISED, SWITCHED_OFF, SeenColours
 from inference.pipeline.single_cell import WHOLE_FRAME, cut_out, predict
+from tests.inference.pipeline.networks_for_tests import reinhard_card
+
+OUTLINE = ((10, 10), (50, 10), (50, 50), (10, 50))
 
 
 def cell_image(side: int = 256, radius: int = 45) -> np.ndarray:
@@ -24,7 +27,7 @@ def test_the_cell_is_found_and_fills_its_square():
     assert square.found
     xs = [x for x, _ in square.outline]
     assert 0.6 * 224 < max(xs) - min(xs) < 224
-    assert all(view[0].shape == (224, 224, 3) for view in square.views)
+    assert all(view[0].shape == (224, 224, 3) for view in square.views.values())
 
 
 def test_prediction_of_one_cell(tmp_path):
@@ -45,16 +48,23 @@ def test_without_a_cell_the_whole_frame_is_classified_and_said_so(tmp_path):
 
 
 def test_both_colours_are_seen_unless_switched_off():
-    card, image = registry.card("wbc"), cell_image()
-    seen = SeenColours.of(image, "cell", card, Config()).views([image])
-    assert len(seen) == len(card.input.views)
-    assert (seen[0][0] == image).all()
+    card, image = reinhard_card(), cell_image()
+    seen = SeenColours.of(image, "cell", card, Config()).views([image], [OUTLINE])
+    assert list(seen) == list(card.input.views)
+    assert (seen["as_is"][0] == image).all()
     off = SeenColours.of(image, "cell", card, Config(normalise_stain=False))
-    assert len(off.views([image])) == 1 and off.notices == (SWITCHED_OFF,)
+    assert list(off.views([image], [OUTLINE])) == ["as_is"] and off.notices == (SWITCHED_OFF,)
+
+
+def test_every_view_of_the_shipped_card_is_shown():
+    card, image = registry.card("wbc"), cell_image()
+    seen = SeenColours.of(image, "cell", card, Config()).views([image], [OUTLINE])
+    assert list(seen) == list(card.input.views)
+    assert len({view[0].tobytes() for view in seen.values()}) == len(seen)
 
 
 def test_a_flat_image_is_not_normalised_and_that_is_noted():
     flat = np.full((64, 64, 3), 200, np.uint8)
-    seen = SeenColours.of(flat, "field", registry.card("wbc"), Config())
+    seen = SeenColours.of(flat, "field", reinhard_card(), Config())
     assert seen.notices == (NOT_NORMALISED,)
-    assert len(seen.views([flat])) == 1
+    assert list(seen.views([flat], [OUTLINE])) == ["as_is"]

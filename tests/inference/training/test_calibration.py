@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from inference.training.calibration import fit_abstention, fit_temperature
+from inference.pipeline.classification import Calibration, calibrate
+from inference.training import calibration
+from inference.training.calibration import (
+    fit_abstention,
+    fit_ood_above,
+    fit_prediction_sets,
+    fit_temperature,
+)
+
+NAMES = ("neutrophil", "lymphocyte", "monocyte", "blast")
 
 
 def test_temperature_of_overconfident_logits_is_found():
@@ -28,3 +37,77 @@ def test_abstention_stays_within_its_bounds():
     assert fit_abstention(logits, np.ones(10, np.int64), 1.0) == 0.7
     flat = np.array([[0.1, 0.0]] * 10, np.float32)
     assert fit_abstention(flat, np.zeros(10, np.int64), 1.0) == pytest.approx(0.525, abs=0.01)
+
+
+def labelled(rng, count):
+    """Logits of a network that is honest about blasts and too sure of the rest, and the true classes; blasts
+    are one cell in twelve."""
+    labels = rng.choice(4, count, p=[0.5, 0.25, 1 / 6, 1 / 12])
+    logits = rng.normal(0, 1, (count, 4))
+    logits[np.arange(count), labels] += np.where(labels == 3, 1.0, 3.0)
+    return logits.astype(np.float32), labels.astype(np.int64)
+
+
+def in_set(logits, labels, level, least):
+    calls = Calibration(NAMES, 1.0, 0.5, {level: least}).calls(logits)
+    return np.array([NAMES[label] in call.sets[level] for call, label in zip(calls, labels, strict=True)])
+
+
+@pytest.mark.parametrize("level", [95, 99])
+def test_prediction_sets_hold_the_truth_as_often_as_they_say_in_every_class(level):
+    logits, labels = labelled(np.random.default_rng(1), 6000)
+    fitted = fit_prediction_sets(calibrate(logits, 1.0), labels, NAMES)
+    logits, labels = labelled(np.random.default_rng(2), 6000)
+    held = in_set(logits, labels, level, fitted[str(level)])
+    for place in range(len(NAMES)):
+        own = held[labels == place]
+        # Both the threshold and the count vary, each binomially.
+        spread = np.sqrt(2 * level / 100 * (1 - level / 100) / len(own))
+        if place == 3:
+            assert abs(own.mean() - level / 100) <= 3 * spread
+        assert own.mean() >= level / 100 - 3 * spread
+
+
+def test_one_threshold_for_all_would_fail_the_rare_class():
+    """What the thresholds of each class are there for."""
+    logits, labels = labelled(np.random.default_rng(1), 6000)
+    probabilities = calibrate(logits, 1.0)
+    own = probabilities[np.arange(len(labels)), labels]
+    shared = dict.fromkeys(NAMES, float(np.sort(own)[int(0.05 * len(own))]))
+    blasts = labels == 3
+    assert in_set(logits[blasts], labels[blasts], 95, shared).mean() < 0.9
+    fitted = fit_prediction_sets(probabilities, labels, NAMES)["95"]
+    assert in_set(logits[blasts], labels[blasts], 95, fitted).mean() >= 0.95
+
+
+def test_a_class_with_too_few_cells_has_the_threshold_of_all():
+    logits, labels = labelled(np.random.default_rng(0), 600)
+    few = np.flatnonzero(labels == 3)[:30]
+    kept = np.concatenate([np.flatnonzero(labels != 3), few])
+    probabilities, labels = calibrate(logits, 1.0)[kept], labels[kept]
+    fitted = fit_prediction_sets(probabilities, labels, NAMES)
+    own = np.sort(probabilities[np.arange(len(labels)), labels])
+    missed = len(own) - int(np.ceil((len(own) + 1) * 0.99))
+    assert fitted["99"]["blast"] == pytest.approx(own[missed], abs=1e-6)
+    blasts = np.sort(probabilities[labels == 3, 3])
+    assert fitted["95"]["blast"] == pytest.approx(blasts[0], abs=1e-6)
+    assert fitted["99"]["neutrophil"] != fitted["99"]["blast"]
+
+
+def test_the_correction_for_finite_samples(monkeypatch):
+    """Of 19 cells the least sure one is the threshold for 95 %; 18 are too few for any."""
+    monkeypatch.setattr(calibration, "LEVELS", (95,))
+    probabilities = np.linspace(0.05, 0.95, 19)[:, None].repeat(2, axis=1)
+    zeros = np.zeros(19, np.int64)
+    assert fit_prediction_sets(probabilities, zeros, ("a", "b")) == {"95": {"a": 0.05, "b": 0.05}}
+    with pytest.raises(ValueError, match="18 cells are too few"):
+        fit_prediction_sets(probabilities[1:], zeros[1:], ("a", "b"))
+
+
+def test_the_threshold_of_the_score_accepts_nineteen_of_twenty():
+    rng = np.random.default_rng(3)
+    above = fit_ood_above(rng.normal(size=4000))
+    assert (rng.normal(size=4000) <= above).mean() == pytest.approx(0.95, abs=0.015)
+    assert fit_ood_above(np.arange(19.0)) == 18.0
+    with pytest.raises(ValueError, match="18 cells are too few"):
+        fit_ood_above(np.arange(18.0))

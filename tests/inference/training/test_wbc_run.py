@@ -1,49 +1,139 @@
+import csv
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.networks import registry, runtime
 from inference.training.__main__ import main
+from inference.training.attributes import ATTRIBUTES, UNKNOWN, coded
+from inference.training.crops import SIDE, cut_all
+from inference.training.laboratories import LABORATORIES, TRAIN, VAL
 from tests.inference.pipeline.networks_for_tests import ARCHITECTURE
 from tests.inference.pipeline.test_single_cell import cell_image
+
+SETS = {
+    "wbc_pbc": (("neutrophil", "lymphocyte"), ("train", "val")),
+    "wbc_apl": (("blast", "band_neutrophil"), ("train", "val")),
+    "wbc_chula": (("neutrophil", "basophil"), ("train", "val")),
+    "wbc_ood_bcisc": (("monocyte", "basophil"), ("ood_dev", "ood_dev")),
+}
+CELLS = 12
+MORE = 100
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Two sources of six cells and one field of the first source's scanner."""
-    for source, labels in (
-        ("wbc_pbc", ("neutrophil", "lymphocyte")),
-        ("wbc_apl", ("blast", "band_neutrophil")),
-    ):
-        rows = ["file,label,split"]
-        for number in range(6):
-            label = labels[number % 2]
-            file = tmp_path / source / label / f"{number}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(cell_image(radius=35 + 3 * number)).save(file)
-            rows.append(f"{label}/{number}.png,{label},{'val' if number > 3 else 'train'}")
-        (tmp_path / source / "index.csv").write_text("\n".join(rows) + "\n")
-    fields = tmp_path / "fields_txl"
-    (fields / "images").mkdir(parents=True)
-    Image.fromarray(cell_image()).save(fields / "images" / "a.png")
-    (fields / "index.csv").write_text("file,source,split\nimages/a.png,pbc,train\n")
+    """Four sets of single cells, fields with a labelled box each, and fields without labels."""
+    for source, (labels, splits) in SETS.items():
+        rows = [["file", "label", "split"]]
+        for number in range(CELLS + (MORE if source == "wbc_pbc" else 0)):
+            file = f"{labels[number % 2]}/{number}.png"
+            picture(tmp_path / source / file, 35 + number % CELLS)
+            rows.append([file, labels[number % 2], splits[number > CELLS - 7]])
+        write(tmp_path / source / "index.csv", rows)
+    fields, boxes = [["file", "source", "split"]], [["file", "label", "smear", "box_x0_y0_x1_y1"]]
+    for number in range(CELLS):
+        file = f"images/{number}.png"
+        picture(tmp_path / "fields_txl" / file, 35 + number)
+        picture(tmp_path / "fields_bcisc" / "images" / f"{number}.jpg", 35 + number)
+        fields.append([file, ("pbc", "raabin")[number % 2], splits_of(number)])
+        if number % 2:
+            boxes.append([file, "eosinophil", "a", "60 60 140 140"])
+    write(tmp_path / "fields_txl" / "index.csv", fields)
+    write(tmp_path / "fields_txl" / "wbc_raabin.csv", boxes)
     return tmp_path
+
+
+def splits_of(number):
+    return "val" if number > CELLS - 5 else "train"
+
+
+def picture(path, radius):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(radius)
+    cell = cell_image(radius=radius).astype(int) + rng.integers(-6, 7, 3)
+    Image.fromarray(cell.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def write(path, rows):
+    with path.open("w", newline="") as lines:
+        csv.writer(lines).writerows(rows)
 
 
 def test_one_command_makes_a_network_that_the_product_can_load(data, tmp_path):
     out = tmp_path / "out"
     arguments = ["wbc", "--data", str(data), "--out", str(out), "--architecture", ARCHITECTURE]
-    assert main([*arguments, "--epochs", "2", "--batch", "4", "--side", "32", "--workers", "0"]) == 0
+    short = ["--epochs", "2", "--draws", "8", "--batch", "4", "--side", "32", "--workers", "0"]
+    assert main([*arguments, *short]) == 0
     card = registry.read_card("wbc", out)
-    assert card.labels == WBC_CLASSES
+    assert card.labels == WBC_CLASSES and card.attributes == ATTRIBUTES
+    assert tuple(card.input.views) == ("as_is", "levels", "stretched")
     assert 0.3 <= card.abstain_below <= 0.7
-    assert set(card.input.stain_references) == {"cell", "field"}
+    text = json.loads((out / "wbc.json").read_text())
+    assert set(text["thresholds"]["prediction_sets"]) == {"95", "99"}
+    assert np.isfinite(text["thresholds"]["ood_above"])
+    assert len(text["input"]["stain_ranges"]["cell"]) == 4
+    assert len(text["input"]["stain_ranges"]["field"]) == 3
     assert runtime.torch_module(card)
-    (metric,) = json.loads((out / "wbc.json").read_text())["metrics"]
-    assert metric["n"] == 4 and metric["command"]
+    (metric,) = text["metrics"]
+    assert metric["n"] == 6 * 3 + 2 + MORE and metric["command"]
     assert len((out / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("inference.training.wbc_run.make", lambda recipe, *rest: given.update(recipe=recipe))
+    start = ["--start", str(registry.WEIGHTS), "--held-out", "chula", "bcisc", "--views", "levels"]
+    main(["wbc", "--data", str(tmp_path), "--out", str(tmp_path), "--side", "64", "--focal", "0.2", *start])
+    recipe = given["recipe"]
+    assert (recipe.side, recipe.first_side, recipe.focal) == (64, 64, 0.2)
+    assert recipe.held_out == ("chula", "bcisc") and recipe.views == ("levels",)
+    assert recipe.start == registry.card("wbc").sha256
+
+
+def test_every_laboratory_gives_its_own_cells(data):
+    listed = {name: (len(one.cells(data, TRAIN)), one.val) for name, one in LABORATORIES.items()}
+    assert listed == {
+        "pbc": (6, ("val",)),
+        "apl": (6, ("val",)),
+        "chula": (6, ("val",)),
+        "bcisc": (12, ()),
+        "raabin": (4, ("val",)),
+    }
+    assert LABORATORIES["bcisc"].cells(data, VAL) == []
+    boxed = LABORATORIES["raabin"].cells(data, VAL)
+    assert [cell.box for cell in boxed] == [(60, 60, 140, 140)] * 2
+    assert {cell.laboratory for cell in boxed} == {"raabin"}
+
+
+def test_crops_hold_the_cell_and_its_mask_and_are_cut_once(data, tmp_path):
+    cells = LABORATORIES["raabin"].cells(data, VAL)[:1] + LABORATORIES["pbc"].cells(data, VAL)[:2]
+    crops = cut_all(cells, tmp_path / "kept.npz")
+    assert crops.images.shape == (3, SIDE, SIDE, 3) and crops.masks.shape == (3, SIDE, SIDE)
+    assert crops.found.all() and crops.laboratories.tolist() == ["raabin"] + ["pbc"] * 2
+    assert (crops.attributes == UNKNOWN).all()
+    for image, mask in zip(crops.images, crops.masks, strict=True):
+        assert image[mask > 200].mean() < image[mask < 20].mean() - 30
+    for cell in cells:
+        cell.path.unlink()
+    assert (cut_all(cells, tmp_path / "kept.npz").images == crops.images).all()
+
+
+def test_attributes_are_coded_by_their_place():
+    words = [values[-1] for values in ATTRIBUTES.values()]
+    words[3] = ""
+    assert coded(words).tolist() == [1, 1, 5, UNKNOWN, 1, 1, 1, 2, 3, 3, 1]
+    with pytest.raises(ValueError):
+        coded(["huge", *words[1:]])
+
+
+def test_the_attributes_of_real_cells_are_all_known(wbc_data):
+    cells = LABORATORIES["pbc"].cells(wbc_data, TRAIN)
+    known = [(coded(cell.attributes) != UNKNOWN).all() for cell in cells if any(cell.attributes)]
+    assert len(known) > 3000 and np.mean(known) > 0.99
 
 
 def test_networks_that_cannot_be_trained_yet_are_refused(tmp_path):

@@ -1,0 +1,58 @@
+"""The laboratories whose labelled white cells a network can learn from, and which cells each gives."""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inference.training.labels import INDEX, Choice, Sample, listing, samples
+
+TRAIN, VAL = "train", "val"
+
+
+@dataclass(frozen=True, slots=True)
+class Laboratory:
+    """A laboratory's labelled cells in `folder`: the values of the column split that are for training and for
+    validation, and µm per pixel where the scanner is known.
+
+    `index` names a file of labelled boxes in fields; their split is that of the field in ``index.csv``.
+    """
+
+    name: str
+    folder: str
+    train: tuple[str, ...] = (TRAIN,)
+    val: tuple[str, ...] = (VAL,)
+    pixel_um: float | None = None
+    index: str | None = None
+
+    def cells(self, data: Path, part: str) -> list[Sample]:
+        """List the cells for "train" or "val" in the data folder; raises ValueError and FileNotFoundError as
+        `samples` does."""
+        folder, splits = data / self.folder, self.train if part == TRAIN else self.val
+        if self.index is None:
+            listed = [cell for split in splits for cell in samples(folder, split)]
+        else:
+            listed = self._in_fields(folder, splits)
+        return [replace(cell, laboratory=self.name) for cell in listed]
+
+    def _in_fields(self, folder: Path, splits: tuple[str, ...]) -> list[Sample]:
+        with (folder / INDEX).open(newline="", encoding="utf-8") as lines:
+            chosen = {folder / row["file"] for row in csv.DictReader(lines) if row["split"] in splits}
+        return [cell for cell in listing(folder, Choice(index=self.index)).samples if cell.path in chosen]
+
+
+LABORATORIES = {
+    laboratory.name: laboratory
+    for laboratory in (
+        Laboratory("pbc", "wbc_pbc", pixel_um=0.1),
+        Laboratory("apl", "wbc_apl", pixel_um=0.1),
+        Laboratory("chula", "wbc_chula"),
+        Laboratory("bcisc", "wbc_ood_bcisc", train=("ood_dev",), val=()),
+        Laboratory("raabin", "fields_txl", index="wbc_raabin.csv"),
+    )
+}
+"""The order decides the order of the crops. wbc_ood_jiangxi is none of them: it stays unseen for good."""
+
+
+def pixel_um(cell: Sample) -> float | None:
+    """Return µm per pixel of a cell's image, None where nobody has told."""
+    return LABORATORIES[cell.laboratory].pixel_um if cell.laboratory else None
