@@ -14,6 +14,9 @@ WANTED_ACCURACY = 0.95
 LEVELS = (95, 99)
 """The levels in % of the prediction sets."""
 
+TAIL = 5.0
+"""So many cells of a class have to lie beyond its threshold for it to be the class's own."""
+
 ACCEPTED = 0.95
 """The share of cells like those of the training that is not to count as out of distribution."""
 
@@ -54,8 +57,9 @@ def fit_prediction_sets(
 
     Split conformal prediction with a threshold for each class, so that "blast" is in the sets of 95 % of the
     blasts, and not only the truth in those of 95 % of all cells, most of which are neutrophils. A class with
-    too few cells for a level has the threshold of all cells taken together. Sources: Sadinle et al. 2019
-    (least ambiguous sets), Vovk 2012 (guarantees for each class), Ding et al. 2023 (classes with few cells).
+    fewer than TAIL cells to be left out has the threshold of all cells taken together: its own would hang on
+    its one or two strangest. Sources: Sadinle et al. 2019 (least ambiguous sets), Vovk 2012 (guarantees for
+    each class), Ding et al. 2023 (classes with few cells).
 
     Args:
         probabilities: calibrated, float64 (n, classes).
@@ -77,11 +81,12 @@ def fit_prediction_sets(
 def _least(own: NDArray[np.float64], of_class: NDArray[np.bool_], level: int) -> float:
     """The probability that so many of a class's cells reach in their own class, with the finite-sample
     correction."""
-    for cells in (own[of_class], own):
-        rank = _rank(len(cells), level / 100)
-        if rank <= len(cells):
-            return _floor(np.sort(cells)[::-1][rank - 1])
-    raise ValueError(f"{len(own)} cells are too few for prediction sets at {level} %.")
+    enough = of_class.sum() * (1 - level / 100) >= TAIL
+    cells = own[of_class] if enough else own
+    rank = _rank(len(cells), level / 100)
+    if rank > len(cells):
+        raise ValueError(f"{len(own)} cells are too few for prediction sets at {level} %.")
+    return _floor(np.sort(cells)[::-1][rank - 1])
 
 
 def _rank(cells: int, share: float) -> int:

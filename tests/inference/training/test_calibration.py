@@ -81,17 +81,23 @@ def test_one_threshold_for_all_would_fail_the_rare_class():
 
 
 def test_a_class_with_too_few_cells_has_the_threshold_of_all():
-    logits, labels = labelled(np.random.default_rng(0), 600)
-    few = np.flatnonzero(labels == 3)[:30]
+    logits, labels = labelled(np.random.default_rng(0), 2000)
+    few = np.flatnonzero(labels == 3)[:120]
     kept = np.concatenate([np.flatnonzero(labels != 3), few])
     probabilities, labels = calibrate(logits, 1.0)[kept], labels[kept]
     fitted = fit_prediction_sets(probabilities, labels, NAMES)
+    assert fitted["99"]["blast"] == pytest.approx(reached(probabilities, labels, 0.99), abs=1e-6)
+    blasts = labels == 3
+    assert blasts.sum() == 120
+    own = reached(probabilities[blasts], labels[blasts], 0.95)
+    assert fitted["95"]["blast"] == pytest.approx(own, abs=1e-6)
+    assert own < reached(probabilities, labels, 0.95)
+
+
+def reached(probabilities, labels, share):
+    """The probability of their label that so many cells reach, one more counted."""
     own = np.sort(probabilities[np.arange(len(labels)), labels])
-    missed = len(own) - int(np.ceil((len(own) + 1) * 0.99))
-    assert fitted["99"]["blast"] == pytest.approx(own[missed], abs=1e-6)
-    blasts = np.sort(probabilities[labels == 3, 3])
-    assert fitted["95"]["blast"] == pytest.approx(blasts[0], abs=1e-6)
-    assert fitted["99"]["neutrophil"] != fitted["99"]["blast"]
+    return own[len(own) - int(np.ceil((len(own) + 1) * share))]
 
 
 def test_the_correction_for_finite_samples(monkeypatch):
