@@ -52,6 +52,8 @@ def _add_wbc(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float)
     add("--side", type=int, help="side of the network's input in px")
     add("--first-side", type=int, help="the same at the beginning")
+    add("--warmup", type=float, help="share of the training in which the learning rate rises")
+    add("--weak-share", type=float, help="share of the training that augments weakly, at its beginning")
     add("--focal", type=float, help="share of the focal loss, 0-1; the rest is smoothed cross entropy")
     add("--views", nargs="+", choices=("as_is", "levels", "stretched"), help="how crops are seen")
     add("--held-out", nargs="+", choices=list(LABORATORIES), help="laboratories not to learn from")

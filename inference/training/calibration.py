@@ -72,8 +72,12 @@ def fit_prediction_sets(
     Raises ValueError when all cells together are too few for a level.
     """
     own = probabilities[np.arange(len(labels)), labels]
+    # A class may have its own threshold at one level and that of all at a higher one: the sets stay nested.
     return {
-        str(level): {name: _least(own, labels == place, level) for place, name in enumerate(names)}
+        str(level): {
+            name: min(_least(own, labels == place, lower) for lower in LEVELS if lower <= level)
+            for place, name in enumerate(names)
+        }
         for level in LEVELS
     }
 

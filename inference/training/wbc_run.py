@@ -14,6 +14,7 @@ from inference.pipeline.networks.runtime import FromPixels, Network
 from inference.training import calibration, wbc_card
 from inference.training.crops import Crops, cut_all
 from inference.training.evaluate_wbc import cut_squares, evaluate, views_of
+from inference.training.labels import Sample
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
 from inference.training.shipped import save_weights, write_card
 from inference.training.wbc import Recipe, train
@@ -31,7 +32,7 @@ def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None
     network = train(recipe, (train_crops, val_crops), out, workers, _started(start))
     sha256 = save_weights(network, out / f"{registry.WBC_NETWORK}.safetensors")
     write_card(wbc_card.draft(recipe, sha256, network, data), out)
-    write_card(calibrated(data, out), out)
+    write_card(calibrated(data, out, recipe.held_out), out)
 
 
 def _started(folder: Path | None) -> FromPixels | None:
@@ -40,18 +41,21 @@ def _started(folder: Path | None) -> FromPixels | None:
 
 def load_crops(data: Path, part: str, out: Path, held_out: Iterable[str] = ()) -> Crops:
     """Return the crops of one part, train or val, of all laboratories, one after the other."""
+    return cut_all(_cells(data, part, held_out), out / f"{part}.npz")
+
+
+def _cells(data: Path, part: str, held_out: Iterable[str]) -> list[Sample]:
     taking_part = [laboratory for laboratory in LABORATORIES.values() if laboratory.name not in held_out]
-    cells = [cell for laboratory in taking_part for cell in laboratory.cells(data, part)]
-    return cut_all(cells, out / f"{part}.npz")
+    return [cell for laboratory in taking_part for cell in laboratory.cells(data, part)]
 
 
-def calibrated(data: Path, out: Path) -> dict[str, Any]:
+def calibrated(data: Path, out: Path, held_out: Iterable[str] = ()) -> dict[str, Any]:
     """Return the card in a folder with temperature, thresholds and figures of the validation cells.
 
     The cells go the product's way, so that the calibration holds for what the product shows the network.
     """
     network = runtime.Network(registry.read_card(registry.WBC_NETWORK, out))
-    cells = [cell for laboratory in LABORATORIES.values() for cell in laboratory.cells(data, VAL)]
+    cells = _cells(data, VAL, held_out)
     logits = score(views_of(cut_squares(cells, network.card)), network)
     truth = np.array([WBC_CLASSES.index(cell.label) for cell in cells])
     thresholds = _fitted(logits, truth)
@@ -61,7 +65,7 @@ def calibrated(data: Path, out: Path) -> dict[str, Any]:
     shown = ("n", "accuracy", "macro_f1", "ece", "coverage")
     log.info("validation: %s", {name: figures[name] for name in shown})
     metric = {
-        "data": "validation cells of all laboratories; temperature and thresholds were fitted on them",
+        "data": "validation cells of the laboratories learnt from; temperature and thresholds fitted on them",
         "command": "python -m inference.training wbc --data DIR --out DIR",
         **{name: value for name, value in figures.items() if name not in ("labels", "confusion")},
     }

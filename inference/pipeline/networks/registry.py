@@ -20,6 +20,9 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 WBC_NETWORK = "wbc"
 SEGMENTATION_NETWORK = "segmentation"
 
+VIEWS = frozenset({"as_is", "levels", "stretched", "reinhard"})
+"""The ways in which crops can be shown to a network."""
+
 Triple = tuple[float, float, float]
 
 
@@ -122,6 +125,20 @@ def _variant(text: Mapping[str, Any]) -> PreprocessingVariant:
     return PreprocessingVariant(name)
 
 
+def _views(text: Mapping[str, Any]) -> dict[str, float]:
+    """Return the views of a card with their weights; raises NetworkUnavailable for one that nobody can show.
+
+    The crop as it is has to be among them: it is what is left where no other view can be had.
+    """
+    views = {view: float(weight) for view, weight in text["input"]["views"].items()}
+    if "as_is" not in views or not VIEWS.issuperset(views):
+        raise NetworkUnavailable(
+            f"The model card of the network “{text['name']}” names the views {', '.join(views)}. There are"
+            f" {', '.join(sorted(VIEWS))}, and as_is has to be one of them."
+        )
+    return views
+
+
 def _has_own_stain(given: Mapping[str, Any]) -> bool:
     return {"field", "cell"} <= {*given.get("macenko_references", ())} and {*given["views"]} == {"as_is"}
 
@@ -133,7 +150,7 @@ def _parse(text: Mapping[str, Any], folder: Path) -> Card:
         mean=_triple(given["mean"]),
         std=_triple(given["std"]),
         preprocessing=given["preprocessing"],
-        views={view: float(weight) for view, weight in given["views"].items()},
+        views=_views(text),
         half_turn=bool(given["half_turn"]),
         stain_references={
             shown: (_triple(reference["mean"]), _triple(reference["std"]))

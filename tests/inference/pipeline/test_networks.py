@@ -150,3 +150,13 @@ def test_torchvision_loads_and_suppresses_overlaps():
 
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 11, 11], [20, 20, 30, 30]])
     assert nms(boxes, torch.tensor([0.5, 0.9, 0.7]), 0.5).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("views", [{"levels": 1}, {"as_is": 1, "leveled": 1}])
+def test_a_card_with_views_that_cannot_be_shown_is_refused(tmp_path, views):
+    write_network(tmp_path)
+    text = json.loads((tmp_path / "wbc.json").read_text())
+    text["input"]["views"] = views
+    (tmp_path / "wbc.json").write_text(json.dumps(text))
+    with pytest.raises(NetworkUnavailable, match="as_is has to be one of them"):
+        registry.read_card("wbc", tmp_path)

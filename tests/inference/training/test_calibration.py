@@ -86,12 +86,27 @@ def test_a_class_with_too_few_cells_has_the_threshold_of_all():
     kept = np.concatenate([np.flatnonzero(labels != 3), few])
     probabilities, labels = calibrate(logits, 1.0)[kept], labels[kept]
     fitted = fit_prediction_sets(probabilities, labels, NAMES)
-    assert fitted["99"]["blast"] == pytest.approx(reached(probabilities, labels, 0.99), abs=1e-6)
     blasts = labels == 3
     assert blasts.sum() == 120
     own = reached(probabilities[blasts], labels[blasts], 0.95)
     assert fitted["95"]["blast"] == pytest.approx(own, abs=1e-6)
     assert own < reached(probabilities, labels, 0.95)
+    # At 99 % they are too few, but the set of 99 % is to hold that of 95 %.
+    expected = min(own, reached(probabilities, labels, 0.99))
+    assert fitted["99"]["blast"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_sets_of_a_higher_level_hold_those_of_a_lower_one():
+    """A class that is nearly never surely seen is on its own at 95 %, and with all others at 99 %."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [2000, 120])
+    right = np.where(labels == 0, 0.97, rng.uniform(0.0, 0.2, len(labels)))
+    probabilities = np.stack([right, 1 - right], axis=1)
+    probabilities[labels == 1] = probabilities[labels == 1, ::-1]
+    fitted = fit_prediction_sets(probabilities, labels, ("a", "b"))
+    of_b = labels == 1
+    assert reached(probabilities[of_b], labels[of_b], 0.95) < reached(probabilities, labels, 0.99)
+    assert all(fitted["99"][name] <= fitted["95"][name] for name in ("a", "b"))
 
 
 def reached(probabilities, labels, share):
