@@ -22,7 +22,7 @@ from inference.training.laboratories import LABORATORIES, TRAIN, VAL
 from inference.training.wbc import Recipe, logits, train
 from inference.training.wbc_run import load_crops
 
-FIVE_CLASSES = ["chula", "bcisc", "raabin"]
+LEFT_OUT = ["chula", "bcisc", "raabin"]
 FIVE = len(DIFFERENTIAL_CLASSES[:5])
 
 
@@ -61,8 +61,6 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", type=Path, required=True)
-    parser.add_argument(
-        "--laboratory", nargs="+", choices=list(LABORATORIES), default=["chula", "bcisc", "raabin"]
-    )
+    parser.add_argument("--laboratory", nargs="+", choices=list(LABORATORIES), default=LEFT_OUT)
     parser.add_argument("--epochs", type=int, default=6)
     main(parser.parse_args())

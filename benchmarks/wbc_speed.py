@@ -16,8 +16,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline import cells
-from inference.pipeline.classification import TURNS, Calibration, score
-from inference.pipeline.config import Augmentation, Config
+from inference.pipeline.classification import TURNS, Calibration, augmentation_of, score
+from inference.pipeline.config import Config
 from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import Image, Instance
 from inference.pipeline.networks import registry, runtime
@@ -62,7 +62,7 @@ def ours(pairs: list[tuple[Image, Instance]], network: Network, colours: SeenCol
 @torch.inference_mode()
 def eager(views: dict[str, list[Image]], network: Network) -> float:
     """One pass of the network over one cell at a time: milliseconds each."""
-    turns = len(TURNS[Augmentation.HALF_TURN if network.card.input.half_turn else Augmentation.NONE])
+    turns = len(TURNS[augmentation_of(network.card)])
     started = perf_counter()
     for crops in views.values():
         for row in prepare(crops, network.card.input):

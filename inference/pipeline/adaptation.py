@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import BatchNorm2d
 
 from inference.pipeline.findings import Image, Notice, Severity
-from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import FromPixels, Network, prepare
 
 LEAST_CELLS = 64
@@ -67,7 +64,8 @@ def adapted(
     for norm, before in zip(norms, trained, strict=True):
         for name in ("running_mean", "running_var"):
             getattr(norm, name).lerp_(getattr(before, name), 1 - share)
-    return _Adapted(network.card, module), ADAPTED
+    # It is compiled anew, which takes seconds and saves more from 64 cells on.
+    return Network(network.card, module), ADAPTED
 
 
 @torch.inference_mode()
@@ -81,14 +79,3 @@ def _measure(module: FromPixels, norms: Sequence[BatchNorm2d], seen: Sequence[ND
         for part in np.array_split(pixels, -(-len(pixels) // BATCH)):
             module(torch.from_numpy(part))
     module.eval()
-
-
-class _Adapted(Network):
-    """A network in a form of its own; compiled anew, which takes seconds and saves more from 64 cells on."""
-
-    def __init__(self, card: Card, module: FromPixels) -> None:
-        self.card, self.module = card, module
-
-    @cached_property
-    def _on_gpu(self) -> nn.Module:
-        return deepcopy(self.module).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]

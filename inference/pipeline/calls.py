@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from inference.pipeline import adaptation, cells
-from inference.pipeline.classification import Calibration, score
+from inference.pipeline.classification import classify
 from inference.pipeline.config import Config
 from inference.pipeline.explanation import explain, outline_in_square
 from inference.pipeline.findings import (
@@ -91,12 +91,13 @@ class Reader:
     def call(self, whites: Sequence[Instance], crops: Sequence[Stored], part: Part) -> list[Call]:
         """Call every crop."""
         calls: list[Call] = []
-        calibration, config = Calibration.of(self.network.card), self.config
+        config = self.config
         for start in range(0, len(crops), CROPS_AT_ONCE):
             some = slice(start, start + CROPS_AT_ONCE)
             seen = self._seen(whites[some], crops[some])
-            logits = score(seen, self.network, config.cells.wbc_batch, config.augmentation)
-            calls += calibration.calls(logits, config.declared_classes)
+            calls += classify(
+                seen, self.network, config.declared_classes, config.cells.wbc_batch, config.augmentation
+            )
             part(len(calls) / len(crops))
         return calls
 

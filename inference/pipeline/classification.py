@@ -71,8 +71,9 @@ def classify(
     network: Network,
     declared_classes: Sequence[str] | None = None,
     batch: int = 32,
+    augmentation: Augmentation | None = None,
 ) -> list[Call]:
-    """Call every cell, seen in the way that the network's card names.
+    """Call every cell.
 
     Args:
         views: the cells' square uint8 RGB crops of any side, once for each way in which the network is to
@@ -80,13 +81,14 @@ def classify(
         network: the network to ask.
         declared_classes: the classes the laboratory says can occur; None for all of the network's.
         batch: crops per run of the network.
+        augmentation: in which turns each crop is seen; None for those that the card names.
 
     Returns:
         One call per cell, in order; its probabilities are calibrated and sum to 1.
 
     Raises PipelineError when a declared class is not one the network knows.
     """
-    return Calibration.of(network.card).calls(score(views, network, batch), declared_classes)
+    return Calibration.of(network.card).calls(score(views, network, batch, augmentation), declared_classes)
 
 
 def score(
@@ -97,7 +99,7 @@ def score(
 ) -> Logits:
     """Return the network's logits float32 (n, classes), the weighted mean over all views of each cell, each
     seen in all turns of the `augmentation`, or of the card's where it is None."""
-    turns = TURNS[augmentation or _of_card(network.card)]
+    turns = TURNS[augmentation or augmentation_of(network.card)]
     seen = [[_logits(part, network, turns) for part in _batches(crops, batch)] for crops in views.values()]
     empty = np.empty((0, len(network.card.labels)), np.float32)
     weights = [network.card.input.views[name] for name in views]
@@ -105,7 +107,8 @@ def score(
     return np.asarray(mean, np.float32)
 
 
-def _of_card(card: Card) -> Augmentation:
+def augmentation_of(card: Card) -> Augmentation:
+    """Return in which turns a network sees a crop where nobody chose."""
     return Augmentation.HALF_TURN if card.input.half_turn else Augmentation.NONE
 
 

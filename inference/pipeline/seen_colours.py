@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from inference.pipeline import levels, stain, stain_range
 from inference.pipeline.config import Config
-from inference.pipeline.findings import Image, Notice, Outline, Severity
+from inference.pipeline.findings import Image, Notice, Outline, Severity, Shown
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.stain_range import StainRange
 
@@ -24,8 +24,6 @@ BEYOND = Notice(
 )
 
 AS_IS = "as_is"
-
-Shown = Literal["field", "cell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +63,13 @@ class SeenColours:
 
         `outlines` are those of their cells, ``x, y`` in crop pixels.
         """
-        return {name: self._view(name, crops, outlines) for name in self.names}
+        masks = [levels.mask_of(outline, len(crop)) for crop, outline in zip(crops, outlines, strict=True)]
+        return {name: self._view(name, crops, masks) for name in self.names}
 
-    def _view(self, name: str, crops: Sequence[Image], outlines: Sequence[Outline]) -> list[Image]:
+    def _view(self, name: str, crops: Sequence[Image], masks: Sequence[levels.Mask]) -> list[Image]:
         if name == "reinhard" and self.normaliser:
             return [self.normaliser.apply(crop) for crop in crops]
-        return [
-            levels.shown(name, crop, levels.mask_of(outline, len(crop)))
-            for crop, outline in zip(crops, outlines, strict=True)
-        ]
+        return [levels.shown(name, crop, mask) for crop, mask in zip(crops, masks, strict=True)]
 
 
 def _known(image: Image | Sequence[Image], shown: Shown, card: Card) -> float:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from inference.pipeline import stain
 from inference.pipeline.enhance import enhance_batch
-from inference.pipeline.findings import Image, Notice
+from inference.pipeline.findings import Image, Notice, Shown
 from inference.pipeline.networks.registry import Card, PreprocessingVariant
 
 
@@ -20,7 +20,7 @@ class SeenFilter:
     notices: tuple[Notice, ...] = ()
 
     @classmethod
-    def of(cls, image: Image | Sequence[Image], shown: Literal["field", "cell"], card: Card) -> Self:
+    def of(cls, image: Image | Sequence[Image], shown: Shown, card: Card) -> Self:
         """Prepare for an image or windows of a slide, uint8 RGB (height, width, 3), that show a field or a
         single cell."""
         variant = card.input.variant

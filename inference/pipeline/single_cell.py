@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inference.pipeline import cells
 from inference.pipeline.calls import second_call, white_cell_networks
-from inference.pipeline.classification import Calibration, score
+from inference.pipeline.classification import classify
 from inference.pipeline.config import Config
 from inference.pipeline.explanation import explain, outline_in_square
 from inference.pipeline.findings import (
@@ -17,10 +17,11 @@ from inference.pipeline.findings import (
     Notice,
     Outline,
     SecondCall,
+    Shown,
 )
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network
-from inference.pipeline.seen_colours import SeenColours, Shown
+from inference.pipeline.seen_colours import SeenColours
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.segmentation import engine, segment
 from inference.pipeline.slide import Slide
@@ -78,8 +79,7 @@ def predict(path: Path, config: Config) -> Prediction:
 
 
 def _call(views: dict[str, list[Image]], network: Network, config: Config) -> Call:
-    logits = score(views, network, augmentation=config.augmentation)
-    (call,) = Calibration.of(network.card).calls(logits, config.declared_classes)
+    (call,) = classify(views, network, config.declared_classes, augmentation=config.augmentation)
     return call
 
 

@@ -37,6 +37,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = dict(
 
 SIZES = tuple(len(values) for values in ATTRIBUTES.values())
 UNKNOWN = -1
+"""The place of a value that nobody has told."""
 
 
 def coded(words: Sequence[str]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from inference.pipeline.cells import crop_box
 from inference.pipeline.config import WBC_CLASSES, CellConfig
 from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import Image
+from inference.pipeline.levels import mask_of
 from inference.pipeline.segmentation import segment
 from inference.training.attributes import coded
 from inference.training.boxed_cells import labelled_crop
@@ -71,8 +72,7 @@ def cut(sample: Sample) -> Cut:
     mask = np.full(crop.shape[:2], ON_CELL, np.uint8)
     if instance is not None:
         outline = outline_in_square(instance, crop_box(instance, config.padding), len(crop))
-        mask[:] = 0
-        cv2.fillPoly(mask, [np.rint(np.asarray(outline)).astype(np.int32)], ON_CELL)
+        mask = mask_of(outline, len(crop))
     small, where = (cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for part in (crop, mask))
     return np.asarray(small, np.uint8), np.asarray(where, np.uint8), instance is not None
 

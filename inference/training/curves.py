@@ -68,7 +68,7 @@ def coverage_accuracy(confidence: Scores, correct: Flags) -> list[dict[str, floa
     `accuracy` among them, and the `least_confidence` kept; cells of equal confidence stay together."""
     order = np.argsort(-confidence, kind="stable")
     ends = np.flatnonzero(np.diff(confidence[order], append=-np.inf))
-    chosen = ends[_spread(len(ends))]
+    chosen = ends[spread(len(ends))]
     accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
     return [
         {
@@ -80,7 +80,8 @@ def coverage_accuracy(confidence: Scores, correct: Flags) -> list[dict[str, floa
     ]
 
 
-def _spread(count: int) -> NDArray[np.int64]:
+def spread(count: int) -> NDArray[np.int64]:
+    """Return which of so many points of a curve to keep: at most 101, evenly spread, with both ends."""
     return np.unique(np.linspace(0, count - 1, min(count, CURVE_POINTS)).round().astype(np.int64))
 
 

@@ -17,11 +17,11 @@ from inference.pipeline.networks.registry import Card
 from inference.pipeline.single_cell import Square
 from inference.training.boxed_cells import cut_labelled
 from inference.training.cell_images import read_cell_image
+from inference.training.curves import BINS
 from inference.training.labels import Listing, Sample, Skipped
 from inference.training.laboratories import pixel_um
 from inference.training.perturb import perturb
 
-CALIBRATION_BINS = 15
 CELLS_AT_ONCE = 128
 REASONS_TOLD = 3
 
@@ -218,7 +218,7 @@ def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.bool
 
     `confidences` float64 (n,) in 0–1, `correct` bool (n,). Source: Naeini et al. 2015.
     """
-    bins = np.minimum((confidences * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    weights = np.bincount(bins, minlength=CALIBRATION_BINS)
-    gaps = np.bincount(bins, confidences - correct, minlength=CALIBRATION_BINS)
+    bins = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    weights = np.bincount(bins, minlength=BINS)
+    gaps = np.bincount(bins, confidences - correct, minlength=BINS)
     return float(np.abs(gaps).sum() / weights.sum())

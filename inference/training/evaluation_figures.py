@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from inference.pipeline.findings import Call
-from inference.training.curves import coverage_accuracy, exact, operating_points, reliability, roc
+from inference.training.curves import coverage_accuracy, exact, operating_points, reliability, roc, spread
 from inference.training.evaluate_wbc import Measured
 from inference.training.intervals import Outcome, intervals
 
 DIGITS = 6
-CURVE_POINTS = 101
 BLAST = "blast"
 
 
@@ -63,7 +62,7 @@ def _curves(outcome: Outcome) -> dict[str, Any]:
 
 def _curve(member: Any, score: Any) -> dict[str, Any]:
     curve = roc(member, score)
-    chosen = np.unique(np.linspace(0, len(curve["sensitivity"]) - 1, CURVE_POINTS).round().astype(int))
+    chosen = spread(len(curve["sensitivity"]))
     area = np.trapezoid(curve["sensitivity"], curve["false_positive_rate"])
     thinned = {axis: [values[place] for place in chosen] for axis, values in curve.items()}
     return {"auc": float(area), **thinned}

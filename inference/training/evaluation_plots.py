@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from inference.pipeline.findings import Image
+from inference.training.curves import BINS
 
 INK, SOFT, LINE, ACCENT = "#18242e", "#4c5b67", "#d2d9de", "#1f5f8b"
 WRONG = "#d55e00"
@@ -152,7 +153,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> bytes:
     upper.set(xlim=(0, 102), ylim=(0, 102))
     upper.legend(fontsize=8, frameon=False, loc="lower right")
     _axes(lower, "confidence, %", "calls")
-    lower.bar(_percent([one["low"] for one in bins]), [one["n"] for one in bins], 100 / 15, align="edge",
+    lower.bar(_percent([one["low"] for one in bins]), [one["n"] for one in bins], 100 / BINS, align="edge",
               color="#9fb9cc", edgecolor="white")  # fmt: skip
     lower.set_yticks([0, max(one["n"] for one in bins)])
     return _png(figure)

@@ -1,10 +1,9 @@
 """The laboratories whose labelled white cells a network can learn from, and which cells each gives."""
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inference.training.labels import INDEX, Choice, Sample, listing, samples
+from inference.training.labels import INDEX, Choice, Sample, listing, rows_of, samples
 
 TRAIN, VAL = "train", "val"
 
@@ -35,8 +34,8 @@ class Laboratory:
         return [replace(cell, laboratory=self.name) for cell in listed]
 
     def _in_fields(self, folder: Path, splits: tuple[str, ...]) -> list[Sample]:
-        with (folder / INDEX).open(newline="", encoding="utf-8") as lines:
-            chosen = {folder / row["file"] for row in csv.DictReader(lines) if row["split"] in splits}
+        rows = rows_of(folder / INDEX, {}, ("file", "split"))
+        chosen = {folder / row["file"] for row in rows if row["split"] in splits}
         return [cell for cell in listing(folder, Choice(index=self.index)).samples if cell.path in chosen]
 
 

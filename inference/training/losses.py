@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-UNKNOWN = -1
-"""The value of an attribute that nobody has told."""
+from inference.training.attributes import UNKNOWN
 
 
 def smoothed_cross_entropy(

@@ -1,6 +1,5 @@
 """The model card of the white-cell network: what it is, what it was made from, how far to trust it."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from inference.pipeline.networks.runtime import FromPixels
 from inference.pipeline.stain_range import StainRange, joined
 from inference.training.attributes import ATTRIBUTES
 from inference.training.evaluate_segmentation import read_rgb
-from inference.training.labels import LEFT_OUT, SUBTYPES, samples
+from inference.training.labels import INDEX, LEFT_OUT, SUBTYPES, rows_of, samples
 from inference.training.laboratories import LABORATORIES, TRAIN, Laboratory
 from inference.training.wbc import Recipe
 
@@ -140,8 +139,7 @@ def _single_cells(laboratory: Laboratory, data: Path) -> list[Path]:
 def _fields(data: Path) -> dict[str, list[Path]]:
     """Return the training fields of the laboratories whose white cells were learnt from."""
     folder = data / "fields_txl"
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["split"] == TRAIN]
+    rows = rows_of(folder / INDEX, {"split": TRAIN}, ("file", "source"))
     listed = {
         source: [folder / row["file"] for row in rows if row["source"] == source] for source in FIELD_SOURCES
     }

@@ -10,7 +10,7 @@ import numpy as np
 from inference.pipeline.classification import Calibration, calibrate, energy, score
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.networks import registry, runtime
-from inference.pipeline.networks.runtime import FromPixels, Network
+from inference.pipeline.networks.runtime import FromPixels
 from inference.training import calibration, wbc_card
 from inference.training.crops import Crops, cut_all
 from inference.training.evaluate_wbc import cut_squares, evaluate, views_of
@@ -58,9 +58,8 @@ def calibrated(data: Path, out: Path, held_out: Iterable[str] = ()) -> dict[str,
     cells = _cells(data, VAL, held_out)
     logits = score(views_of(cut_squares(cells, network.card)), network)
     truth = np.array([WBC_CLASSES.index(cell.label) for cell in cells])
-    thresholds = _fitted(logits, truth)
-    card = {**network.card.text, **thresholds}
-    calls = _calibration(network, thresholds).calls(logits)
+    card = {**network.card.text, **_fitted(logits, truth)}
+    calls = Calibration.of(registry.parsed(card, out)).calls(logits)
     figures = evaluate([cell.label for cell in cells], calls)
     shown = ("n", "accuracy", "macro_f1", "ece", "coverage")
     log.info("validation: %s", {name: figures[name] for name in shown})
@@ -87,15 +86,3 @@ def _fitted(logits: Any, truth: Any) -> dict[str, Any]:
             "ood_above": calibration.fit_ood_above(energy(logits)),
         },
     }
-
-
-def _calibration(network: Network, fitted: dict[str, Any]) -> Calibration:
-    thresholds = fitted["thresholds"]
-    sets = {int(level): least for level, least in thresholds["prediction_sets"].items()}
-    return Calibration(
-        network.card.labels,
-        fitted["temperature"],
-        thresholds["abstain_below"],
-        sets,
-        thresholds["ood_above"],
-    )

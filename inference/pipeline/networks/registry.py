@@ -143,7 +143,9 @@ def _has_own_stain(given: Mapping[str, Any]) -> bool:
     return {"field", "cell"} <= {*given.get("macenko_references", ())} and {*given["views"]} == {"as_is"}
 
 
-def _parse(text: Mapping[str, Any], folder: Path) -> Card:
+def parsed(text: Mapping[str, Any], folder: Path) -> Card:
+    """Return a card from its text; raises KeyError, TypeError or ValueError when it is not complete, and
+    NetworkUnavailable when it asks for what there is not."""
     given = text["input"]
     contract = InputContract(
         side=int(given["side"]),
@@ -188,7 +190,7 @@ def read_card(name: str, folder: Path = WEIGHTS) -> Card:
     """
     path = folder / f"{name}.json"
     try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")), folder)
+        return parsed(json.loads(path.read_text(encoding="utf-8")), folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NetworkUnavailable(
             f"The model card of the network “{name}” is missing or incomplete. Restore {path.name} in the"

@@ -1,6 +1,7 @@
 """Run a network: OpenVINO on a CPU, torch on a GPU and wherever gradients are needed."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -115,11 +116,14 @@ def compile_openvino(module: FromPixels, side: int) -> Run:
 
 
 class Network:
-    """A network ready to run; the OpenVINO form is compiled at the first prediction and kept."""
+    """A network ready to run; the OpenVINO form is compiled at the first prediction and kept.
 
-    def __init__(self, card: Card) -> None:
+    Its weights are those of its card, unless a `module` of the same architecture is given, on the CPU.
+    """
+
+    def __init__(self, card: Card, module: FromPixels | None = None) -> None:
         self.card = card
-        self.module = torch_module(card)
+        self.module = module or torch_module(card)
 
     @cached_property
     def _openvino(self) -> Run:
@@ -127,7 +131,7 @@ class Network:
 
     @cached_property
     def _on_gpu(self) -> nn.Module:
-        return torch_module(self.card).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return deepcopy(self.module).to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, batch: NDArray[np.uint8]) -> Logits:
         """Return the first answer, float32 (n, ...), to a batch of uint8 RGB (n, height, width, 3)."""
