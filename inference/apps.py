@@ -15,4 +15,5 @@ class InferenceConfig(AppConfig):
 
         register(checks.networks_are_whole, "inference")
         register(checks.segmentation_engine_is_known, "inference")
+        register(checks.second_reader_is_whole, "inference")
         NAV_COUNTS["review"] = (Verb.REVIEW_VIEW, selectors.queue_count)

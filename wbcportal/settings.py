@@ -253,6 +253,22 @@ SEGMENTATION_ENGINE = env.text("SEGMENTATION_ENGINE", "compact")
 
 FHIR_AI_LABEL = env.text("FHIR_AI_LABEL", "none")
 
+# --- the second reader: off while no endpoint is named (docs/second_reader.md) --------------------
+SECOND_READER_URL = env.text("SECOND_READER_URL").strip()
+SECOND_READER_MODEL = env.text("SECOND_READER_MODEL").strip()
+SECOND_READER_KEY = env.text("SECOND_READER_KEY").strip()
+SECOND_READER_GEMINI_URL = env.text(
+    "SECOND_READER_GEMINI_URL", "https://generativelanguage.googleapis.com"
+).strip()
+SECOND_READER_GEMINI_MODEL = env.text("SECOND_READER_GEMINI_MODEL").strip()
+SECOND_READER_GEMINI_KEY = env.text("SECOND_READER_GEMINI_KEY").strip()
+# Seconds for one request, repetitions of it, and what one run may spend in all.
+SECOND_READER_TIMEOUT = env.number("SECOND_READER_TIMEOUT", 20)
+SECOND_READER_RETRIES = env.number("SECOND_READER_RETRIES", 1)
+SECOND_READER_CELLS = env.number("SECOND_READER_CELLS", 20)
+SECOND_READER_SECONDS = env.number("SECOND_READER_SECONDS", 60)
+SECOND_READER_AT_ONCE = env.number("SECOND_READER_AT_ONCE", 1)
+
 # --- language, time, log --------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English"))]
@@ -268,6 +284,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
     "loggers": {
         **{name: {"level": "WARNING"} for name in ("axes", "fontTools", "pyvips", "weasyprint")},
+        # They log addresses, and the headers of answers, in which a key may be repeated.
+        **{name: {"level": "WARNING"} for name in ("httpcore2", "httpx2")},
         # It logs every damaged tag of a file that is refused anyway.
         "tifffile": {"level": "CRITICAL"},
     },
