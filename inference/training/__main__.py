@@ -3,16 +3,19 @@
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inference.pipeline.config import SegmentationEngine
+from inference.pipeline.config import WBC_CLASSES, SegmentationEngine
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import registry
-from inference.pipeline.networks.wbc import ARCHITECTURES
+from inference.pipeline.networks.wbc import ARCHITECTURES, build
+from inference.pipeline.seen_colours import AS_IS
+from inference.training import wbc_run
 from inference.training.laboratories import LABORATORIES
 from inference.training.wbc import Recipe
 
@@ -101,6 +104,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _check_folders(given: argparse.Namespace, needed: Sequence[str]) -> None:
+    if missing := [name for name in needed if not (given.data / name).is_dir()]:
+        raise SystemExit(
+            f"There is no folder {given.data / missing[0]}. --data takes the folder that holds"
+            f" {', '.join(needed)}."
+        )
+    if given.start and not given.start.is_dir():
+        raise SystemExit(
+            f"There is no folder {given.start}. --start takes the folder that holds the card and the weights"
+            " of the network to start from."
+        )
+
+
 def _train_segmentation(given: argparse.Namespace) -> None:
     module, usual = _TRAININGS[given.engine]
     training = import_module(f"inference.training.{module}")
@@ -112,14 +128,35 @@ def _train_segmentation(given: argparse.Namespace) -> None:
 
 
 def _train_wbc(given: argparse.Namespace) -> None:
-    from inference.training.wbc_run import make
-
     chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
     lists = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
     recipe = Recipe(**chosen | lists)
-    started = registry.read_card(registry.WBC_NETWORK, given.start).sha256 if given.start else ""
-    recipe = replace(recipe, first_side=min(recipe.first_side, recipe.side), start=started)
-    make(recipe, given.data, given.out, given.workers, given.start)
+    _check_folders(given, wbc_run.folders_needed(recipe.held_out))
+    recipe = replace(
+        recipe, first_side=min(recipe.first_side, recipe.side), start=_started(recipe, given.start)
+    )
+    _check(recipe)
+    wbc_run.make(recipe, given.data, given.out, given.workers, given.start)
+
+
+def _started(recipe: Recipe, folder: Path | None) -> str:
+    """Return the sha256 of the weights to start from, nothing for random ones."""
+    if folder is None:
+        return ""
+    card = registry.read_card(registry.WBC_NETWORK, folder)
+    if card.architecture != recipe.architecture:
+        raise SystemExit(f"{folder} holds a {card.architecture}; choose that by --architecture.")
+    return card.sha256
+
+
+def _check(recipe: Recipe) -> None:
+    """Find out now what would otherwise stop the training when the crops have been cut."""
+    if AS_IS not in recipe.views:
+        raise SystemExit(f"--views {' '.join(recipe.views)} lacks {AS_IS}, which has to be one of the views.")
+    try:
+        build(recipe.architecture, len(WBC_CLASSES), recipe.init, side=recipe.side)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Fit what a network's card says about trusting it, on validation cells: temperature, abstention threshold,
-prediction sets, and the score from which a cell is out of distribution."""
+prediction sets, the score from which a cell is out of distribution, and the focus from which it is off the
+cell."""
 
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ from scipy.special import log_softmax
 from inference.pipeline.classification import Logits, Probabilities, calibrate
 
 WANTED_ACCURACY = 0.95
+ABSTAIN_WITHIN = (0.3, 0.7)
+"""The least and the most that the confidence below which a network abstains may be."""
+
 LEVELS = (95, 99)
 """The levels in % of the prediction sets."""
 
@@ -19,6 +23,9 @@ TAIL = 5.0
 
 ACCEPTED = 0.95
 """The share of cells like those of the training that is not to count as out of distribution."""
+
+ON_CELL = 0.98
+"""The share of the right calls whose focus is not to count as off the cell."""
 
 DIGITS = 6
 
@@ -37,7 +44,8 @@ def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:
 
 
 def fit_abstention(logits: Logits, labels: NDArray[np.int64], temperature: float) -> float:
-    """Return the lowest confidence from which on the calls are right in 95 % of cells, at most 0.7.
+    """Return the lowest confidence from which on the calls are right in 95 % of cells, or the end of
+    ABSTAIN_WITHIN that is nearest to it.
 
     Cells less sure than this are left to the human: the network gives its best guess, but abstains.
     """
@@ -47,7 +55,20 @@ def fit_abstention(logits: Logits, labels: NDArray[np.int64], temperature: float
     accuracy = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
     enough = np.flatnonzero(accuracy >= WANTED_ACCURACY)
     lowest = confidence[order[enough[-1]]] if enough.size else 1.0
-    return float(np.clip(lowest, 0.3, 0.7))
+    return float(np.clip(lowest, *ABSTAIN_WITHIN))
+
+
+def abstention_told(logits: Logits, labels: NDArray[np.int64], temperature: float, below: float) -> str:
+    """Say how the abstention threshold `below` was chosen, and where it is at an end of ABSTAIN_WITHIN how
+    many of the calls from there on are right instead of those wanted."""
+    low, high = ABSTAIN_WITHIN
+    chosen = f"lowest confidence from which on {WANTED_ACCURACY:.0%} of validation calls are right"
+    if low < below < high:
+        return chosen
+    probabilities = calibrate(logits, temperature)
+    right = (probabilities.argmax(axis=1) == labels)[probabilities.max(axis=1) >= below]
+    share = f"{right.mean():.1%} of {len(right)} calls are right" if len(right) else "there is no call"
+    return f"{chosen}, but within {low} to {high}: it is at that limit, and from {below} on {share}"
 
 
 def fit_prediction_sets(
@@ -112,3 +133,11 @@ def fit_ood_above(scores: NDArray[np.float64], accepted: float = ACCEPTED) -> fl
     if rank > len(scores):
         raise ValueError(f"{len(scores)} cells are too few for a threshold that accepts {accepted:.0%}.")
     return -_floor(-float(np.sort(scores)[rank - 1]))
+
+
+def fit_focus_below(focus: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the share of the evidence on the cell that all but 2 % of the right calls reach.
+
+    `focus` float64 (n,) in 0–1, `right` bool (n,).
+    """
+    return _floor(np.quantile(focus[right], 1 - ON_CELL))

@@ -1,5 +1,6 @@
 """Cut single cells out of the data sets as the product does: segment, pick the labelled cell, crop, pad."""
 
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from inference.pipeline.config import WBC_CLASSES, CellConfig
 from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import Image
 from inference.pipeline.levels import mask_of
+from inference.pipeline.networks import registry
 from inference.pipeline.segmentation import segment
 from inference.training.attributes import coded
 from inference.training.boxed_cells import labelled_crop
@@ -78,29 +80,50 @@ def cut(sample: Sample) -> Cut:
 
 
 def cut_all(samples: Sequence[Sample], cache: Path) -> Crops:
-    """Return the crops of a list of samples; `cache` (.npz) spares a resumed training the cutting."""
-    labels = np.array([WBC_CLASSES.index(sample.label) for sample in samples], np.int64)
-    if cache.is_file():
-        with np.load(cache) as kept:
-            crops = Crops(**{field.name: kept[field.name] for field in fields(Crops)})
-        if np.array_equal(crops.labels, labels):
-            return crops
-    crops = _cut_anew(samples, labels)
+    """Return the crops of a list of samples; `cache` (.npz) spares a resumed training the cutting.
+
+    What is kept there is taken only when the same samples would be cut in the same way.
+    """
+    made_from = _fingerprint(samples)
+    if (crops := _kept(cache, made_from)) is not None:
+        return crops
+    crops = _cut_anew(samples)
     log.info(
-        "%s: %d crops, %d without a cell near the centre", cache.stem, len(labels), int((~crops.found).sum())
+        "%s: %d crops, %d without a cell near the centre", cache.stem, len(samples), int((~crops.found).sum())
     )
-    np.savez(cache, **{field.name: getattr(crops, field.name) for field in fields(Crops)})
+    columns: dict[str, Any] = {field.name: getattr(crops, field.name) for field in fields(Crops)}
+    np.savez(cache, made_from=np.array(made_from), **columns)
     return crops
 
 
-def _cut_anew(samples: Sequence[Sample], labels: NDArray[np.int64]) -> Crops:
+def _fingerprint(samples: Sequence[Sample]) -> str:
+    """Return a sha256 of all that decides the crops: files, boxes, labels and words of the samples, and how
+    they are cut, which is by the segmentation network as its card has it."""
+    card = registry.card(registry.SEGMENTATION_NETWORK)
+    digest = hashlib.sha256(repr((SIDE, CellConfig(), card.text)).encode())
+    for sample in samples:
+        digest.update(repr((sample, pixel_um(sample))).encode())
+    return digest.hexdigest()
+
+
+def _kept(cache: Path, made_from: str) -> Crops | None:
+    """Return the crops of a cache, None where there is none or where it was made from something else."""
+    if not cache.is_file():
+        return None
+    with np.load(cache) as kept:
+        if kept.get("made_from") != made_from:
+            return None
+        return Crops(**{field.name: kept[field.name] for field in fields(Crops)})
+
+
+def _cut_anew(samples: Sequence[Sample]) -> Crops:
     # A forked child would wait for ever on the threads that OpenCV had in its parent.
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
         images, masks, found = zip(*pool.map(cut, samples, chunksize=32), strict=True)
     return Crops(
         np.stack(images),
         np.stack(masks),
-        labels,
+        np.array([WBC_CLASSES.index(sample.label) for sample in samples], np.int64),
         np.array([sample.laboratory for sample in samples]),
         np.stack([coded(sample.attributes) for sample in samples]),
         np.array(found),

@@ -1,19 +1,20 @@
 """Measure the white-cell network on labelled cells: accuracy, calibration, abstention."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline.classification import classify
+from inference.pipeline.classification import Answers, Calibration, answers
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError, UnreadableImage
 from inference.pipeline.findings import Call, Image
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
+from inference.pipeline.networks.runtime import Network
 from inference.pipeline.single_cell import Square
 from inference.training.boxed_cells import cut_labelled
 from inference.training.cell_images import read_cell_image
@@ -95,15 +96,27 @@ def _cut(sample: Sample, card: Card, perturbation: str | None, seed: int) -> Squ
     return cut_labelled(changed, sample.box, card, Config(pixel_um=pixel_um(sample)))
 
 
+def ask(squares: Sequence[Square], network: Network) -> Answers:
+    """Ask a network about cells of several images, of which one may lack a view that others have.
+
+    As in an analysis the answer for a cell is the weighted mean over the views that it has.
+    """
+    places, said = list[int](), list[Answers]()
+    for names in dict.fromkeys(tuple(square.views) for square in squares):
+        alike = [place for place, square in enumerate(squares) if tuple(square.views) == names]
+        said.append(answers(views_of([squares[place] for place in alike]), network))
+        places += alike
+    back = np.argsort(places)
+    columns = ([getattr(part, column.name) for part in said] for column in fields(Answers))
+    return Answers(*(np.concatenate(parts)[back] for parts in columns))
+
+
 def views_of(squares: Sequence[Square]) -> dict[str, list[Image]]:
-    """Return the crops of all cells, once for each view; a cell that lacks one repeats its own colours."""
-    names = max((square.views for square in squares), key=len)
-    return {name: [_view(square, name) for square in squares] for name in names}
-
-
-def _view(square: Square, name: str) -> Image:
-    first = next(iter(square.views.values()))
-    return square.views.get(name, first)[0]
+    """Return the crops of cells, once for each view; raises ValueError where one lacks a view of the others,
+    for which there is `ask`."""
+    if len({tuple(square.views) for square in squares}) > 1:
+        raise ValueError("The cells are not all seen in the same views.")
+    return {name: [square.views[name][0] for square in squares] for name in squares[0].views}
 
 
 def measure(
@@ -117,9 +130,10 @@ def measure(
     Raises UnreadableImage when none can be read, PipelineError for a declared class that the network lacks.
     """
     network = runtime.load(registry.WBC_NETWORK)
+    calibration = Calibration.of(network.card)
     got, skipped = _Collected(), list(listing.skipped)
     for batch in _squares(listing, network.card, perturbation, skipped):
-        calls = classify(views_of([square for _, square in batch]), network, declared)
+        calls = calibration.calls(ask([square for _, square in batch], network).logits, declared)
         for (sample, square), call in zip(batch, calls, strict=True):
             got.add(sample, square, call)
     if not got.samples:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.errors import PipelineError
 from inference.pipeline.findings import Image
 from inference.pipeline.levels import shown
 from inference.pipeline.networks import wbc
@@ -150,6 +151,8 @@ class _Draw(Dataset[Drawn]):
 class Trainer(Optimisation):
     """The training of a network that names white cells."""
 
+    fused_on_cpu = True
+
     def __init__(self, recipe: Recipe, crops: Crops, out: Path, start: FromPixels | None = None) -> None:
         self.recipe = recipe
         self.crops = crops.without(recipe.held_out)
@@ -234,25 +237,37 @@ def train(
 ) -> FromPixels:
     """Train to the end of the recipe on the first crops, from the checkpoint in `out` where there is one.
 
-    The second, of the validation, say after every epoch how far it is; ``log.jsonl`` gets a line per epoch.
+    The second, of the validation, say how far it is as often as the monitor looks at it; ``log.jsonl`` gets a
+    line per epoch.
     Returns the averaged network. Raises ShortcutLearning when it looks beside the cells.
     """
     trainer, val = Trainer(recipe, crops[0], out, start), crops[1]
     monitor = focus_monitor(val, recipe, trainer.averaged)
 
     def run() -> dict[str, float]:
-        loss = trainer.run_epoch(workers)
-        predicted = logits(trainer.averaged, val, recipe.contract).argmax(axis=1)
+        figures = {"loss": trainer.run_epoch(workers)}
+        if trainer.epoch % monitor.every == 0:
+            predicted = logits(trainer.averaged, val, recipe.contract).argmax(axis=1)
+            figures["val_accuracy"] = float((predicted == val.labels).mean())
         looked = monitor.check(trainer.epoch, trainer.averaged)
-        figures = {"loss": loss, "val_accuracy": float((predicted == val.labels).mean())}
         return figures | ({"focus": looked} if looked is not None else {})
 
     return trainer.finish(recipe.epochs, run)
 
 
 def focus_monitor(val: Crops, recipe: Recipe, module: FromPixels) -> FocusMonitor:
-    """Make the monitor that looks at some of the validation cells that were found, as they are."""
+    """Make the monitor that looks at some of the validation cells that were found, as they are.
+
+    Raises PipelineError where none was found: a training without the monitor could learn shortcuts unseen.
+    """
     found = np.flatnonzero(val.found)
+    if not len(found):
+        raise PipelineError(
+            f"No cell was found in any of the {len(val.found)} validation images, so the focus monitor cannot"
+            " see whether the network looks at the cells. Validation images with a white cell near their"
+            " middle, or boxed, are needed.",
+            code="nothing_to_monitor",
+        )
     chosen = found[:: max(1, len(found) // FOCUS_CELLS)]
     network: Any = module.network
     masks = [cv2.resize(val.masks[i], (recipe.side,) * 2, interpolation=cv2.INTER_AREA) for i in chosen]

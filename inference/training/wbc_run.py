@@ -1,19 +1,24 @@
 """The white-cell network from data folder to weight file and card."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inference.pipeline.classification import Calibration, calibrate, energy, score
+from inference.pipeline.classification import Calibration, Logits, calibrate, energy
 from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.explanation import explain
+from inference.pipeline.findings import Explanation
 from inference.pipeline.networks import registry, runtime
-from inference.pipeline.networks.runtime import FromPixels
+from inference.pipeline.networks.runtime import FromPixels, Network
+from inference.pipeline.seen_colours import AS_IS
 from inference.training import calibration, wbc_card
 from inference.training.crops import Crops, cut_all
-from inference.training.evaluate_wbc import cut_squares, evaluate, views_of
+from inference.training.evaluate_wbc import CELLS_AT_ONCE, ask, cut_squares, evaluate
 from inference.training.labels import Sample
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
 from inference.training.shipped import save_weights, write_card
@@ -21,18 +26,28 @@ from inference.training.wbc import Recipe, train
 
 log = logging.getLogger(__name__)
 
+NO_MAP = np.zeros((0, 0), np.float32)
+
 
 def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None = None) -> None:
     """Cut the crops, train, write the weight file, calibrate on the validation cells, and write the card.
 
     `start` is a folder with the card and weights to start from.
     """
+    started = _started(start)
     out.mkdir(parents=True, exist_ok=True)
     train_crops, val_crops = (load_crops(data, part, out, recipe.held_out) for part in (TRAIN, VAL))
-    network = train(recipe, (train_crops, val_crops), out, workers, _started(start))
+    network = train(recipe, (train_crops, val_crops), out, workers, started)
     sha256 = save_weights(network, out / f"{registry.WBC_NETWORK}.safetensors")
     write_card(wbc_card.draft(recipe, sha256, network, data), out)
     write_card(calibrated(data, out, recipe.held_out), out)
+
+
+def folders_needed(held_out: Collection[str] = ()) -> list[str]:
+    """Return the names of the folders with cells and fields of the laboratories to learn from."""
+    cells = {name: laboratory.folder for name, laboratory in LABORATORIES.items()}
+    named = [of[name] for of in (cells, wbc_card.FIELDS) for name in of if name not in held_out]
+    return list(dict.fromkeys(named))
 
 
 def _started(folder: Path | None) -> FromPixels | None:
@@ -56,9 +71,10 @@ def calibrated(data: Path, out: Path, held_out: Iterable[str] = ()) -> dict[str,
     """
     network = runtime.Network(registry.read_card(registry.WBC_NETWORK, out))
     cells = _cells(data, VAL, held_out)
-    logits = score(views_of(cut_squares(cells, network.card)), network)
+    logits, looked = _asked(cells, network)
     truth = np.array([WBC_CLASSES.index(cell.label) for cell in cells])
     card = {**network.card.text, **_fitted(logits, truth)}
+    card["thresholds"] |= _fitted_focus(looked, logits.argmax(axis=1) == truth)
     calls = Calibration.of(registry.parsed(card, out)).calls(logits)
     figures = evaluate([cell.label for cell in cells], calls)
     shown = ("n", "accuracy", "macro_f1", "ece", "coverage")
@@ -71,17 +87,43 @@ def calibrated(data: Path, out: Path, held_out: Iterable[str] = ()) -> dict[str,
     return {**card, "metrics": [metric]}
 
 
+def _asked(cells: Sequence[Sample], network: Network) -> tuple[Logits, list[Explanation]]:
+    """Ask a network about labelled cells, so many at once that their crops fit in memory; return its logits
+    and where it looked when it called each, without the maps."""
+    logits, looked = list[Logits](), list[Explanation]()
+    for start in range(0, len(cells), CELLS_AT_ONCE):
+        squares = cut_squares(cells[start : start + CELLS_AT_ONCE], network.card)
+        logits.append(ask(squares, network).logits)
+        called = [network.card.labels[place] for place in logits[-1].argmax(axis=1)]
+        outlines = [square.outline for square in squares]
+        crops = [square.views[AS_IS][0] for square in squares]
+        explained = explain(crops, called, outlines, (network.module, network.card))
+        looked += [replace(one, heatmap=NO_MAP) for one in explained]
+    return np.concatenate(logits), looked
+
+
+def _fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dict[str, float]:
+    focus = np.array([one.focus_ratio for one in looked])
+    return {
+        "focus_below": calibration.fit_focus_below(focus, right),
+        "heat_strength": round(float(np.median([one.strength for one in looked])), 4),
+    }
+
+
 def _fitted(logits: Any, truth: Any) -> dict[str, Any]:
     temperature = round(calibration.fit_temperature(logits, truth), 4)
+    abstain_below = calibration.fit_abstention(logits, truth, temperature)
+    told = calibration.abstention_told(logits, truth, temperature, abstain_below)
     probabilities = calibrate(logits, temperature)
     return {
         "temperature": temperature,
         "thresholds": {
-            "abstain_below": round(calibration.fit_abstention(logits, truth, temperature), 4),
-            "chosen": "abstain_below: lowest confidence from which"
-            f" {calibration.WANTED_ACCURACY:.0%} of validation calls are right, 0.3 to 0.7; prediction_sets:"
+            "abstain_below": round(abstain_below, 4),
+            "chosen": f"abstain_below: {told}; prediction_sets:"
             " least probability with which a class belongs to the set of that level; ood_above: energy that"
-            f" {calibration.ACCEPTED:.0%} of the validation cells stay below",
+            f" {calibration.ACCEPTED:.0%} of the validation cells stay below; focus_below: share of the"
+            f" evidence on the cell that {calibration.ON_CELL:.0%} of the right calls reach; heat_strength:"
+            " median maximum of a heat map before it is scaled",
             "prediction_sets": calibration.fit_prediction_sets(probabilities, truth, WBC_CLASSES),
             "ood_above": calibration.fit_ood_above(energy(logits)),
         },
