@@ -11,7 +11,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import path
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import generics, status
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -27,18 +27,23 @@ from cases.resumable import UploadConflict
 from cases.selectors import cases_for, uploads_for
 from cases.services import CaseReported
 from cases.uploads import UploadRefused
-from inference import handing_in, predictions, review, runs, selectors
+from inference import answers, handing_in, heat_maps, predictions, review, runs, selectors
 from inference.models import AnalysisRun, Cell
+from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.findings import Method
 from inference.serializers import (
     CaseSmearSerializer,
     DecisionSerializer,
     ErrorAnswer,
+    HeatMapSerializer,
     OpenCellSerializer,
     PredictionSerializer,
     ReviewSerializer,
     RunSerializer,
+    SimilarSerializer,
     SmearUploadSerializer,
 )
+from inference.similar import similar
 
 STATUS_OF: dict[type[Exception], int] = {
     UploadRefused: 422,
@@ -49,9 +54,9 @@ STATUS_OF: dict[type[Exception], int] = {
     review.InvalidDecision: 422,
     review.ReviewConflict: 409,
     runs.RunConflict: 409,
-    predictions.PredictionUnavailable: 503,
-    predictions.PredictionFailed: 500,
-    predictions.PredictionRefused: 422,
+    answers.Unavailable: 503,
+    answers.Failed: 500,
+    answers.Refused: 422,
 }
 
 
@@ -206,6 +211,17 @@ class RunOverlay(Door):
         return FileResponse(run.overlay.open(), content_type="image/png")
 
 
+class SimilarCells(Door):
+    """The confirmed cells of the laboratory that are most like a cell of a run."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+
+    @extend_schema(responses={200: SimilarSerializer, **REFUSALS, **CONFLICT})
+    def get(self, request: Request, run_id: UUID, number: int) -> Response:
+        cell = get_object_or_404(_done(self.person, run_id).cells, number=number)
+        return Response(SimilarSerializer(similar(self.person, cell)).data)
+
+
 class RunRetry(Door):
     """Queue a failed analysis again."""
 
@@ -217,6 +233,31 @@ class RunRetry(Door):
         runs.retry(self.person, run)
         again = selectors.run_for(self.person, run_id)
         return Response(RunSerializer(again).data, status=status.HTTP_202_ACCEPTED)
+
+
+class CellHeatMap(Door):
+    """Where the network looked when it called a cell, by any method, made while the caller waits."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("method", enum=[*Method], description="How the map is made."),
+            OpenApiParameter("label", enum=WBC_CLASSES, description="The class it speaks for; the call's."),
+        ],
+        responses={
+            200: HeatMapSerializer,
+            **REFUSALS,
+            **CONFLICT,
+            **REFUSED,
+            500: OpenApiResponse(ErrorAnswer, "A fault of the program, which has been logged."),
+            503: OpenApiResponse(ErrorAnswer, "No worker answered in time."),
+        },
+    )
+    def get(self, request: Request, run_id: UUID, number: int) -> Response:
+        cell = get_object_or_404(_done(self.person, run_id).cells, number=number)
+        asked = request.query_params.get("method", ""), request.query_params.get("label", "")
+        return Response(HeatMapSerializer(heat_maps.heat_map(self.person, cell, *asked)).data)
 
 
 class ReviewQueue(Door, generics.ListAPIView):
@@ -285,7 +326,11 @@ urlpatterns = [
     path("api/v1/uploads/<uuid:upload_id>/finish/", FinishUpload.as_view(), name="api-upload-finish"),
     path("api/v1/runs/<uuid:run_id>/", Run.as_view(), name="api-run"),
     path("api/v1/runs/<uuid:run_id>/result/", RunResult.as_view(), name="api-result"),
+    path(
+        "api/v1/runs/<uuid:run_id>/cells/<int:number>/heat-map/", CellHeatMap.as_view(), name="api-heat-map"
+    ),
     path("api/v1/runs/<uuid:run_id>/overlay.png", RunOverlay.as_view(), name="api-overlay"),
+    path("api/v1/runs/<uuid:run_id>/cells/<int:number>/similar/", SimilarCells.as_view(), name="api-similar"),
     path("api/v1/runs/<uuid:run_id>/retry/", RunRetry.as_view(), name="api-retry"),
     path("api/v1/review/", ReviewQueue.as_view(), name="api-review"),
     path("api/v1/review/<int:cell_id>/decide/", Decide.as_view(), name="api-decide"),

@@ -81,7 +81,9 @@ class AnalysisRun(models.Model):
 class Cell(models.Model):
     """A cell as the machine saw it; `label` is the machine's call and never changes ("" = not classified).
 
-    `second_call` is a second network's, empty where there was none.
+    `second_call` is a second network's, `explanation` what is known about the heat map beyond focus and
+    strength, `remediation` what else was tried; each is empty where there was none. `embedding` is what cells
+    called by the same network are compared by: float16, little-endian, of length 1.
     """
 
     run = models.ForeignKey(AnalysisRun, models.CASCADE, related_name="cells")
@@ -108,6 +110,10 @@ class Cell(models.Model):
     needs_review = models.BooleanField(default=False)
     focus_ratio = models.FloatField(null=True)
     heatmap_strength = models.FloatField(null=True)
+    explanation = models.JSONField(default=dict)
+    remediation = models.JSONField(default=dict)
+    reading = models.JSONField(default=dict)
+    embedding = models.BinaryField(null=True)
     crop = models.FileField(upload_to=crop_path, max_length=200, blank=True)
     heatmap = models.FileField(upload_to=heatmap_path, max_length=200, blank=True)
 

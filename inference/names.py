@@ -30,7 +30,35 @@ REASON_NAMES: dict[str, Promise] = {
     "stain": _("stain beyond what the network was trained on"),
     "off_cell": _("the network looked beside the cell"),
     "networks_disagree": _("two networks disagree"),
+    "called_again": _("called otherwise on a second look"),
+    "second_reader": _("the second reader doubts the call"),
 }
+
+METHOD_NAMES: dict[str, Promise] = {
+    "hires_cam": _("HiResCAM"),
+    "grad_cam": _("Grad-CAM"),
+    "grad_cam_pp": _("Grad-CAM++"),
+    "eigen_cam": _("Eigen-CAM"),
+}
+"""The ways to make a heat map, the usual one first."""
+
+REMEDY_NAMES: dict[str, Promise] = {
+    "none": _("as it is"),
+    "reinhard": _("stain normalised (Reinhard)"),
+    "macenko": _("stain normalised (Macenko)"),
+    "tight": _("cut out tighter, without surroundings"),
+}
+"""What is tried where a call is in doubt."""
+
+VERDICTS: dict[str, Promise] = {
+    "on_cell": _("the evidence lies on the cell"),
+    "off_cell": _("the evidence lies beside the cell"),
+    "unclear": _("unclear where the evidence lies"),
+    "yes": _("finds the call plausible"),
+    "no": _("does not find the call plausible"),
+    "unsure": _("is not sure of the call"),
+}
+"""What a second reader says about a call."""
 
 STAGE_NAMES: dict[str, Promise] = {
     "quality": _("Image quality"),
@@ -102,6 +130,18 @@ def kind_name(kind: str) -> str:
 
 def reason_name(reason: str) -> str:
     return _name(REASON_NAMES, reason)
+
+
+def method_name(method: str) -> str:
+    return _name(METHOD_NAMES, method)
+
+
+def remedy_name(remedy: str) -> str:
+    return _name(REMEDY_NAMES, remedy)
+
+
+def verdict_name(verdict: str) -> str:
+    return _name(VERDICTS, verdict)
 
 
 def stage_name(stage: str) -> str:

@@ -11,6 +11,7 @@ from inference.models import AnalysisRun
 from inference.models import Cell as CellRow
 from inference.pipeline.findings import (
     Aggregate,
+    Attempt,
     Call,
     Cell,
     Coverage,
@@ -21,10 +22,20 @@ from inference.pipeline.findings import (
     Notice,
     Outcome,
     Quality,
+    Reading,
+    Receipt,
+    Remediation,
+    Remedy,
     SecondCall,
     Severity,
     TileState,
 )
+
+EMBEDDED = np.dtype("<f2")
+"""How the numbers of an embedding are kept."""
+
+EXPLAINED = ("method", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
+"""What is kept of an explanation beside its receipt and the columns of its own."""
 
 
 def run_columns(findings: Findings) -> dict[str, Any]:
@@ -67,10 +78,18 @@ def cell_row(run: AnalysisRun, cell: Cell) -> CellRow:
         row.probabilities = {label: float(value) for label, value in call.probabilities.items()}
         row.prediction_sets = {str(level): list(labels) for level, labels in call.sets.items()}
         row.ood_score, row.out_of_distribution = call.ood_score, call.out_of_distribution
+        row.embedding = None if call.embedding is None else call.embedding.astype(EMBEDDED).tobytes()
     if cell.second:
         row.second_call = asdict(cell.second)
     if explanation:
         row.focus_ratio, row.heatmap_strength = explanation.focus_ratio, explanation.strength
+        row.explanation = {name: getattr(explanation, name) for name in EXPLAINED}
+        if explanation.receipt:
+            row.explanation["receipt"] = asdict(explanation.receipt)
+    if cell.remediation:
+        row.remediation = asdict(cell.remediation)
+    if cell.reading:
+        row.reading = asdict(cell.reading)
     return row
 
 
@@ -79,7 +98,7 @@ def cell_pictures(cell: Cell) -> Iterator[tuple[str, bytes]]:
     if cell.crop is not None:
         yield "crop", pictures.png(np.asarray(cell.crop))
     if cell.explanation is not None:
-        yield "heatmap", pictures.heatmap_png(np.asarray(cell.explanation.heatmap))
+        yield "heatmap", pictures.heatmap_png(cell.explanation.drawn)
 
 
 def _call(row: CellRow, label: str | None) -> Call | None:
@@ -109,21 +128,46 @@ def second_call(row: CellRow) -> SecondCall | None:
     return SecondCall(**row.second_call) if row.second_call else None
 
 
+def receipt(row: CellRow) -> Receipt | None:
+    """What a trial on the very cell said about its heat map, if there was one."""
+    kept = row.explanation.get("receipt")
+    return Receipt(**kept) if kept else None
+
+
+def remediation(row: CellRow) -> Remediation | None:
+    """What else was tried on the cell, if anything was."""
+    kept = row.remediation
+    if not kept:
+        return None
+    attempts = tuple(Attempt(**{**one, "remedy": Remedy(one["remedy"])}) for one in kept["attempts"])
+    stands = Remedy(kept["stands"]) if kept["stands"] else None
+    return Remediation(tuple(kept["triggers"]), attempts, stands)
+
+
+def reading(row: CellRow) -> Reading | None:
+    """What a language model said about the call, if one was asked and answered."""
+    return Reading(**row.reading) if row.reading else None
+
+
 def cell(row: CellRow, label: str | None = None) -> Cell:
     """The cell as the machine saw it or, given a `label`, as the person who reviewed it called it.
 
     Outline and probabilities, which no figure and no payload needs, stay in the row.
     """
-    instance = Instance(
+    reasons, second = tuple(row.review_reasons), second_call(row)
+    return Cell(row.number, instance(row, outlined=False), _call(row, label), reasons, second=second)
+
+
+def instance(row: CellRow, outlined: bool = True) -> Instance:
+    """The cell as it was segmented, with its outline or without."""
+    return Instance(
         Kind(row.kind),
         (row.x0, row.y0, row.x1, row.y1),
-        (),
+        tuple((x, y) for x, y in row.polygon) if outlined else (),
         (row.centroid_x, row.centroid_y),
         row.area_px,
         row.segmentation_confidence,
     )
-    reasons, second = tuple(row.review_reasons), second_call(row)
-    return Cell(row.number, instance, _call(row, label), reasons, second=second)
 
 
 UNCALLED_COLUMNS = (

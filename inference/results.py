@@ -12,6 +12,7 @@ from django.db.models.fields.files import FieldFile
 from inference import names, records
 from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline import findings as numbers
+from inference.pipeline import payload as pipeline_payload
 from inference.pipeline.aggregation import FEW_CELLS, aggregate
 from inference.pipeline.config import DIFFERENTIAL_CLASSES
 
@@ -169,7 +170,7 @@ def payload(run: AnalysisRun, cells: Cells, others: Iterable[numbers.Cell] = ())
     """
     machine = (*(records.cell(cell.row) for cell in cells.called), *others)
     found = records.findings(run, machine, cells.figures())
-    written = numbers.payload(found, str(run.smear_id), run.finished_at or run.queued_at)
+    written = pipeline_payload.payload(found, str(run.smear_id), run.finished_at or run.queued_at)
     reviewed = {cell.row.number: cell.review for cell in cells.called if cell.review}
     for detection in written["cell_detections"]:
         if review := reviewed.get(detection["cell_id"]):

@@ -67,7 +67,7 @@ def _newest(runs: QuerySet[AnalysisRun]) -> QuerySet[AnalysisRun]:
 
 
 # --- cells ----------------------------------------------------------------------------------------
-_LONG = ("polygon", "probabilities")
+_LONG = ("polygon", "probabilities", "explanation", "remediation", "reading", "embedding")
 """Columns as long as all others together, which only the panel of a single cell shows."""
 
 _STANDING = CellReview.objects.filter(cell=OuterRef("pk"), undone_at=None)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline.config import WBC_CLASSES
 from inference.review import MAX_COMMENT
+from inference.similar import Similar
 
 
 class ErrorSerializer(serializers.Serializer):
@@ -119,6 +120,69 @@ class ReviewSerializer(serializers.ModelSerializer):
     class Meta:
         model = CellReview
         fields = ["id", "cell", "label", "machine_label", "comment", "reviewer", "decided_at"]
+
+
+class ReceiptSerializer(serializers.Serializer):
+    """What a trial on the very cell says about a heat map: mean probabilities of the class, 0-1."""
+
+    deletion = serializers.FloatField(help_text="While the hottest places are blurred: low is good.")
+    insertion = serializers.FloatField(help_text="While they are brought back: high is good.")
+    random_deletion = serializers.FloatField(help_text="The same for maps laid elsewhere.")
+    random_insertion = serializers.FloatField()
+    reliable = serializers.BooleanField(help_text="False: do not read anything into this map.")
+
+
+class HeatMapSerializer(serializers.Serializer):
+    """Where the network looked; the shares are those of the map's energy, 0-1."""
+
+    method = serializers.CharField()
+    label = serializers.CharField(help_text="The class that the map speaks for.")  # type: ignore[assignment]
+    picture = serializers.CharField(help_text="Data URI of a PNG with alpha, to lie over the crop.")
+    strength = serializers.FloatField(help_text="The map's maximum before it was scaled to be shown.")
+    focus_ratio = serializers.FloatField(help_text="On the cell.")
+    nucleus_ratio = serializers.FloatField(allow_null=True)
+    cytoplasm_ratio = serializers.FloatField(allow_null=True)
+    background_ratio = serializers.FloatField(allow_null=True)
+    receipt = ReceiptSerializer()
+
+
+class NeighbourSerializer(serializers.Serializer):
+    """A confirmed cell that is like the one in question."""
+
+    run = serializers.UUIDField(source="cell.run_id")
+    case = serializers.UUIDField(source="cell.run.smear.case_id")
+    cell_id = serializers.IntegerField(source="cell.number", help_text="Number of the cell within its run.")
+    confirmed_class = serializers.CharField(source="review.label")
+    machine_class = serializers.CharField(source="cell.label")
+    reviewer = serializers.CharField(source="review.reviewer.full_name")
+    decided_at = serializers.DateTimeField(source="review.decided_at")
+    similarity = serializers.FloatField(help_text="Cosine of the embeddings; 1 is alike.")
+    same_smear = serializers.BooleanField()
+
+
+class ClassLikenessSerializer(serializers.Serializer):
+    """How similar a cell is to the mean of a class's training cells, and how similar those are themselves."""
+
+    cell_class = serializers.CharField(source="label")
+    similarity = serializers.FloatField()
+    training_cells = serializers.IntegerField(source="count")
+    low = serializers.FloatField(help_text="95 of 100 training cells are more similar.")
+    median = serializers.FloatField()
+    high = serializers.FloatField(help_text="5 of 100 training cells are more similar.")
+
+
+class SimilarSerializer(serializers.Serializer):
+    """What a cell is like. `compared` counts the confirmed cells among which the nearest were sought; it is 0
+    where the analysis kept nothing to compare the cell by."""
+
+    compared = serializers.IntegerField()
+    votes = serializers.SerializerMethodField(help_text="How many of the cells were confirmed as what.")
+    cells = NeighbourSerializer(source="neighbours", many=True)
+    training = ClassLikenessSerializer(many=True, help_text="Empty once there are enough confirmed cells.")
+
+    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
+    def get_votes(self, found: Similar) -> dict[str, int]:
+        return dict(found.votes)
 
 
 class PredictionSerializer(serializers.Serializer):

@@ -12,7 +12,6 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from celery import shared_task
 from celery.signals import worker_process_init
 from django.conf import settings
@@ -21,13 +20,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from cases.local_files import local_path
-from inference import pictures, predictions, runs
-from inference.models import AnalysisRun
+from inference import answers, pictures, records, runs, second_readings
+from inference.models import AnalysisRun, Cell
 from inference.pipeline.config import Config, SegmentationEngine
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
+NETWORK = "wbc"
+"""The network whose calls have heat maps."""
+HEAT_MAP_FIGURES = ("strength", "focus_ratio", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
 INTERNAL_ERROR = gettext_noop(
     "The analysis stopped at a fault of the program, which has been logged. Repeat it; if it stops again,"
     " tell the administrator of the laboratory."
@@ -91,7 +93,7 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
     with smear.preview.open() as preview:
         picture = pictures.pixels(preview)
     drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
-    runs.save(run.pk, token, findings, drawn)
+    runs.save(run.pk, token, second_readings.with_readings(findings), drawn)
 
 
 def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
@@ -142,16 +144,27 @@ def _beat(run_id: str, token: UUID) -> None:
 @shared_task
 def predict_cell(place: str, image: str, suffix: str) -> None:
     """Needs a caller who waits at `place`; leaves the prediction there, or why there is none."""
+    _give(place, lambda: _predict(base64.b64decode(image), suffix))
+
+
+@shared_task
+def heat_map_of_cell(place: str, cell_id: int, method: str, label: str) -> None:
+    """Needs a classified cell and a caller who waits at `place`; leaves its heat map there, or why there is
+    none."""
+    _give(place, lambda: _heat_map(Cell.objects.select_related("run").get(pk=cell_id), method, label))
+
+
+def _give(place: str, make: Callable[[], dict[str, Any]]) -> None:
     from inference.pipeline.errors import PipelineError
 
     try:
-        content = _predict(base64.b64decode(image), suffix)
+        content = make()
     except PipelineError as error:
         content = {"error": {"code": error.code, "message": error.text}}
     except Exception:
-        logger.exception("A prediction failed")
+        logger.exception("An answer could not be given")
         content = {"error": {"code": "internal_error", "message": _(INTERNAL_ERROR)}}
-    predictions.answer(place, content)
+    answers.give(place, content)
 
 
 def _predict(image: bytes, suffix: str) -> dict[str, Any]:
@@ -162,18 +175,39 @@ def _predict(image: bytes, suffix: str) -> dict[str, Any]:
         file.write(image)
         file.flush()
         said = predict(Path(file.name), _config())
-    heated = pictures.heated_png(said.crop, np.asarray(said.explanation.heatmap))
+    heated = pictures.heated_png(said.crop, said.explanation.drawn)
     return {
         "class": said.call.label,
         "confidence": float(said.call.confidence),
         "abstained": said.call.abstained,
         "all_probabilities": {label: float(share) for label, share in said.call.probabilities.items()},
-        "gradcam_image": f"data:image/png;base64,{base64.b64encode(heated).decode()}",
+        "gradcam_image": _data_uri(heated),
         "llm_report": None,
         "notices": [{"code": notice.code, "message": notice.text} for notice in said.notices],
         "network": asdict(said.network),
         "ruo": True,
     }
+
+
+def _heat_map(row: Cell, method: str, label: str) -> dict[str, Any]:
+    from inference.pipeline.findings import Method
+    from inference.pipeline.heat_map import heat_map
+
+    called_by = {used.name: used.sha256 for used in records.networks(row.run)}
+    with row.crop.open() as file:
+        crop = pictures.pixels(file)
+    found = heat_map(crop, records.instance(row), label, Method(method), called_by.get(NETWORK, ""))
+    heated = pictures.heatmap_png(found.drawn)
+    return {
+        "label": label,
+        "picture": _data_uri(heated),
+        **{name: getattr(found, name) for name in HEAT_MAP_FIGURES},
+        "receipt": asdict(found.receipt) if found.receipt else None,
+    }
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 @shared_task

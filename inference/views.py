@@ -9,9 +9,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import PersonRequest, Verb, verb_required
 from cases.selectors import cases_for
-from inference import pages, runs, selectors
+from inference import answers, heat_maps, pages, runs, selectors
 from inference.field import field
 from inference.models import AnalysisRun
+from inference.similar import similar
 
 Status = AnalysisRun.Status
 
@@ -91,6 +92,16 @@ def cell_panel(request: PersonRequest, run_id: UUID, number: int) -> HttpRespons
 
 @verb_required(Verb.RUN_VIEW)
 @require_GET
+def similar_cells(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """The confirmed cells most like one cell, which its panel asks for once it is shown."""
+    run = selectors.run_for(request.user, run_id)
+    cell = get_object_or_404(run.cells, number=number)
+    context = {"row": cell, "similar": similar(request.user, cell)}
+    return render(request, "inference/partials/similar.html", context)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
 def crop(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
     run = selectors.run_for(request.user, run_id)
     return _picture(get_object_or_404(run.cells, number=number).crop)
@@ -101,6 +112,20 @@ def crop(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
 def heatmap(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
     run = selectors.run_for(request.user, run_id)
     return _picture(get_object_or_404(run.cells, number=number).heatmap)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def heat_map(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """A heat map of any classified cell, made while the person waits; the stored one stays as it is."""
+    run = selectors.run_for(request.user, run_id)
+    row = get_object_or_404(run.cells, number=number)
+    context: dict[str, object] = {"run": run, "row": row}
+    try:
+        context["heat"] = heat_maps.heat_map(request.user, row, request.GET.get("method", ""))
+    except answers.Refused as refused:
+        context |= {"heat": heat_maps.stored(row), "heat_problem": refused.text}
+    return render(request, "inference/partials/heat_map.html", context)
 
 
 @verb_required(Verb.RUN_VIEW)

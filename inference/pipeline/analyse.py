@@ -11,9 +11,10 @@ from inference.pipeline.aggregation import aggregate
 from inference.pipeline.calls import Reader, white_cell_networks
 from inference.pipeline.config import Config
 from inference.pipeline.errors import UnusableSmear
-from inference.pipeline.findings import Call, Cell, Findings, Image, Instance, SecondCall, Stored
+from inference.pipeline.findings import Cell, Findings, Image, Instance, Stored
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.search import Found, search
+from inference.pipeline.second_look import Called, Looked, second_look
 from inference.pipeline.slide import Slide
 
 STAGES = ("quality", "stain", "segmentation", "classification", "explanation", "aggregation")
@@ -82,15 +83,11 @@ def _findings(slide: Slide, networks: Sequence[Network], config: Config, clock: 
     with clock("classification") as part:
         crops = readers[0].crops(found.whites)
         readers = [reader.adapted(found.whites, crops) for reader in readers]
-        calls, seconds = _called(readers, found.whites, crops, part)
+        calls = _called(readers, found.whites, crops, part)
     with clock("explanation") as part:
-        beyond, both = colours.beyond is not None, zip(calls, seconds, strict=True)
-        reasons = [review_reasons(call, config, second, beyond) for call, second in both]
-        wanted = [call.label if why else None for call, why in zip(calls, reasons, strict=True)]
-        explanations = readers[0].explain(found.whites, crops, wanted, part)
+        looked = second_look(readers[0], (found.whites, crops), calls, part)
     with clock("aggregation"):
-        named = zip(found.whites, calls, reasons, crops, explanations, seconds, strict=True)
-        counted = _numbered([Cell(0, *facts) for facts in named], found.others)
+        counted = _numbered(_cells(found.whites, crops, calls, looked), found.others)
         figures = aggregate(counted)
     noticed = dict.fromkeys(notice for reader in readers for notice in reader.notices)
     return Findings(
@@ -120,33 +117,23 @@ def _called(
     whites: Sequence[Instance],
     crops: Sequence[Stored],
     part: Callable[[float], None],
-) -> tuple[list[Call], Sequence[SecondCall | None]]:
+) -> list[Called]:
     """Call every cell and, where there is a second reader, call it again."""
     first, *others = readers
     calls = first.call(whites, crops, lambda share: part(share / len(readers)))
     for second in others:
-        return calls, second.second_calls(whites, crops, lambda share: part((1 + share) / 2))
-    return calls, [None] * len(calls)
+        again = second.second_calls(whites, crops, lambda share: part((1 + share) / 2))
+        return list(zip(calls, again, strict=True))
+    return [(call, None) for call in calls]
 
 
-def review_reasons(
-    call: Call, config: Config, second: SecondCall | None = None, stain_beyond: bool = False
-) -> tuple[str, ...]:
-    """Say why a person should look at a cell; an empty tuple when nobody needs to.
-
-    A cell out of distribution goes to review for that alone: it is no abstention, which means that the
-    network cannot decide between classes it knows. `second` is what a second network calls the cell;
-    `stain_beyond`: the stain of the slide is further from the network's than normalisation can bridge.
-    """
-    reasons = {
-        "low_confidence": call.confidence < config.review_confidence,
-        "abstained": call.abstained,
-        "out_of_distribution": call.out_of_distribution,
-        "networks_disagree": second is not None and second.label != call.label,
-        "blast": call.label == "blast",
-        "stain": stain_beyond,
-    }
-    return tuple(reason for reason, holds in reasons.items() if holds)
+def _cells(
+    whites: Sequence[Instance], crops: Sequence[Stored], calls: Sequence[Called], looked: Sequence[Looked]
+) -> list[Cell]:
+    return [
+        Cell(0, white, one.call, one.reasons, crop, one.explanation, second, one.remediation)
+        for white, crop, (_, second), one in zip(whites, crops, calls, looked, strict=True)
+    ]
 
 
 def _surveyed(slide: Slide, config: Config) -> tuple[list[Image], tiling.Plan]:

@@ -1,6 +1,6 @@
-"""Calls the white cells of a slide and explains the calls that a person will look at, a batch at a time."""
+"""Calls the white cells of a slide, a batch at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -10,10 +10,9 @@ import numpy as np
 from inference.pipeline import adaptation, cells
 from inference.pipeline.classification import classify
 from inference.pipeline.config import Config
-from inference.pipeline.explanation import explain, outline_in_square
+from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import (
     Call,
-    Explanation,
     Image,
     Instance,
     Notice,
@@ -23,6 +22,7 @@ from inference.pipeline.findings import (
 )
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.remediation import Remedies
 from inference.pipeline.seen_colours import SeenColours
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.slide import Slide
@@ -32,7 +32,6 @@ SECOND_NETWORK = "wbc_second"
 """A network that calls every cell as well, where the folder of weights has one."""
 
 CROPS_AT_ONCE = 256
-EXPLAINED_AT_ONCE = 32
 
 Part = Callable[[float], None]
 
@@ -59,6 +58,7 @@ class Reader:
     filter: SeenFilter
     config: Config
     notices: tuple[Notice, ...] = ()
+    remedies: Remedies | None = None
     spool: Spool = field(default_factory=Spool)
 
     @classmethod
@@ -66,7 +66,9 @@ class Reader:
         """Prepare a network for a slide, of which windows stand for its tissue."""
         colours = SeenColours.of(samples, "field", network.card, config)
         through = SeenFilter.of(samples, "field", network.card)
-        return cls(slide, network, colours, through, config, (*colours.notices, *through.notices))
+        notices = (*colours.notices, *through.notices)
+        remedies = Remedies.of(samples, "field", network.card) if config.remediate else None
+        return cls(slide, network, colours, through, config, notices, remedies)
 
     def crops(self, whites: Sequence[Instance]) -> list[Stored]:
         """Cut the squares around cells out of the slide."""
@@ -108,29 +110,14 @@ class Reader:
         return [second_call(call, self.network) for call in self.call(whites, crops, part)]
 
     def _seen(self, whites: Sequence[Instance], crops: Sequence[Stored]) -> dict[str, list[Image]]:
-        outlines = [self._outline(instance) for instance in whites]
-        return self.filter.views(self.colours.views([np.asarray(crop) for crop in crops], outlines))
+        return self.see([np.asarray(crop) for crop in crops], [self.outline(white) for white in whites])
 
-    def explain(
-        self, whites: Sequence[Instance], crops: Sequence[Stored], wanted: Sequence[str | None], part: Part
-    ) -> list[Explanation | None]:
-        """Explain the class that is `wanted` of each cell; None where none is."""
-        explanations: list[Explanation | None] = [None] * len(whites)
-        places = [place for place, label in enumerate(wanted) if label is not None]
-        for done, batch in enumerate(_batches(places, EXPLAINED_AT_ONCE), start=1):
-            made = explain(
-                self.filter.crops([np.asarray(crops[place]) for place in batch]),
-                [str(wanted[place]) for place in batch],
-                [self._outline(whites[place]) for place in batch],
-                (self.network.module, self.network.card),
-            )
-            for place, explanation in zip(batch, made, strict=True):
-                heatmap = self.spool.keep(np.asarray(explanation.heatmap))
-                explanations[place] = replace(explanation, heatmap=heatmap)
-            part(min(1.0, done * EXPLAINED_AT_ONCE / len(places)))
-        return explanations
+    def see(self, crops: Sequence[Image], outlines: Sequence[Outline]) -> dict[str, list[Image]]:
+        """Show crops, with the outlines of their cells in crop pixels, in all views of the network."""
+        return self.filter.views(self.colours.views(crops, outlines))
 
-    def _outline(self, instance: Instance) -> Outline:
+    def outline(self, instance: Instance) -> Outline:
+        """Return where a cell's outline lies in its crop."""
         box = cells.crop_box(instance, self.config.cells.padding)
         return outline_in_square(instance, box, self.config.cells.wbc_side)
 
@@ -138,8 +125,3 @@ class Reader:
 def second_call(call: Call, network: Network) -> SecondCall:
     """Return what is kept of a second network's call."""
     return SecondCall(call.label, call.confidence, network.card.name, network.card.version)
-
-
-def _batches(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(places), size):
-        yield places[start : start + size]

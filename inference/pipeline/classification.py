@@ -15,7 +15,8 @@ from inference.pipeline.findings import Call, Image
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network, prepare
 
-Logits = NDArray[np.float32]
+Answer = NDArray[np.float32]
+Logits = Answer
 Probabilities = NDArray[np.float64]
 
 Turn = tuple[int, bool]
@@ -66,6 +67,17 @@ class Calibration:
         return replace(made, ood_score=score, out_of_distribution=score > self.ood_above)
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a network says about n cells, the weighted mean over all views and turns of each, float32:
+    `logits` of the classes (n, classes), logits of all `attributes`' values (n, values), and the `embedding`
+    (n, features)."""
+
+    logits: Logits
+    attributes: Answer
+    embedding: Answer
+
+
 def classify(
     views: Mapping[str, Sequence[Image]],
     network: Network,
@@ -84,11 +96,18 @@ def classify(
         augmentation: in which turns each crop is seen; None for those that the card names.
 
     Returns:
-        One call per cell, in order; its probabilities are calibrated and sum to 1.
+        One call per cell, in order; its probabilities are calibrated and sum to 1. All that a call holds
+        comes from the same runs of the network.
 
     Raises PipelineError when a declared class is not one the network knows.
     """
-    return Calibration.of(network.card).calls(score(views, network, batch, augmentation), declared_classes)
+    said = answers(views, network, batch, augmentation)
+    calls = Calibration.of(network.card).calls(said.logits, declared_classes)
+    units = unit(said.embedding).astype(np.float16)
+    return [
+        replace(made, embedding=embedding, attributes=told if told.size else None)
+        for made, embedding, told in zip(calls, units, said.attributes, strict=True)
+    ]
 
 
 def score(
@@ -97,14 +116,33 @@ def score(
     batch: int = 32,
     augmentation: Augmentation | None = None,
 ) -> Logits:
-    """Return the network's logits float32 (n, classes), the weighted mean over all views of each cell, each
-    seen in all turns of the `augmentation`, or of the card's where it is None."""
+    """Return the logits float32 (n, classes) of `answers`."""
+    return answers(views, network, batch, augmentation).logits
+
+
+def answers(
+    views: Mapping[str, Sequence[Image]],
+    network: Network,
+    batch: int = 32,
+    augmentation: Augmentation | None = None,
+) -> Answers:
+    """Ask a network about cells, as `classify` does, each seen in all turns of the `augmentation`, or of the
+    card's where it is None."""
     turns = TURNS[augmentation or augmentation_of(network.card)]
-    seen = [[_logits(part, network, turns) for part in _batches(crops, batch)] for crops in views.values()]
-    empty = np.empty((0, len(network.card.labels)), np.float32)
     weights = [network.card.input.views[name] for name in views]
-    mean = np.average([np.concatenate([empty, *logits]) for logits in seen], axis=0, weights=weights)
-    return np.asarray(mean, np.float32)
+    said = [[_answers(part, network, turns) for part in _batches(crops, batch)] for crops in views.values()]
+    if not any(said):
+        none = np.empty((0, 0), np.float32)
+        return Answers(np.empty((0, len(network.card.labels)), np.float32), none, none)
+    by_view = [[np.concatenate(parts) for parts in zip(*of, strict=True)] for of in said]
+    means = (np.average(of, axis=0, weights=weights) for of in zip(*by_view, strict=True))
+    return Answers(*(np.asarray(mean, np.float32) for mean in means))
+
+
+def unit(rows: Answer) -> Answer:
+    """Return embeddings float32 (n, features) scaled to length 1; one that is 0 stays so."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
 
 
 def augmentation_of(card: Card) -> Augmentation:
@@ -112,9 +150,11 @@ def augmentation_of(card: Card) -> Augmentation:
     return Augmentation.HALF_TURN if card.input.half_turn else Augmentation.NONE
 
 
-def _logits(crops: Sequence[Image], network: Network, turns: Sequence[Turn]) -> Logits:
+def _answers(crops: Sequence[Image], network: Network, turns: Sequence[Turn]) -> list[Answer]:
+    """Return the mean over the turns of each of the network's answers."""
     upright = prepare(crops, network.card.input)
-    return np.mean([network.predict(_turned(upright, turn)) for turn in turns], axis=0, dtype=np.float32)
+    said = [network.answers(_turned(upright, turn)) for turn in turns]
+    return [np.mean(of, axis=0, dtype=np.float32) for of in zip(*said, strict=True)]
 
 
 def _turned(batch: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:

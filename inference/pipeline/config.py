@@ -89,7 +89,8 @@ class Config:
     """Everything about one analysis that is not in the image.
 
     `augmentation` None leaves it to the network's card. With `adapt_batch_statistics` a network's batch
-    statistics are moved towards those of the slide.
+    statistics are moved towards those of the slide. With `remediate` cells whose call is in doubt are called
+    again in other stains and cut out tighter.
     """
 
     pixel_um: float | None = None
@@ -101,3 +102,4 @@ class Config:
     declared_classes: tuple[str, ...] | None = None
     augmentation: Augmentation | None = None
     adapt_batch_statistics: bool = False
+    remediate: bool = False

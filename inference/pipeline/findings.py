@@ -1,4 +1,4 @@
-"""What passes between the stages, and the JSON payload in which it leaves.
+"""What passes between the stages; `payload` writes it as JSON.
 
 Coordinates are level-0 pixels; boxes are ``x0, y0, x1, y1`` with ``x1, y1`` exclusive; images are
 uint8 RGB arrays of shape (height, width, 3).
@@ -6,7 +6,6 @@ uint8 RGB arrays of shape (height, width, 3).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -109,6 +108,9 @@ class Call:
     `sets` holds a prediction set for each level in %: the classes among which the true one is found in so
     many of 100 cells, most likely first, the label always among them. `ood_score` is the higher the less the
     cell is like those the network was trained on. Both are missing where the card gives no thresholds.
+    `embedding` float16 (features,), of length 1, is what cells of one network are compared by, and
+    `attributes` float32 (values,) are the logits of the morphology attributes' values, in the order of the
+    card's; both are None where no network gave them, and neither counts when calls are compared.
     """
 
     label: str
@@ -118,6 +120,8 @@ class Call:
     sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     ood_score: float | None = None
     out_of_distribution: bool = False
+    embedding: NDArray[np.float16] | None = field(default=None, compare=False, repr=False)
+    attributes: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +140,179 @@ class Stored(Protocol):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
 
 
+class Method(StrEnum):
+    """How a heat map is made; `pipeline.class_activation` says what each does."""
+
+    GRAD_CAM = "grad_cam"
+    GRAD_CAM_PP = "grad_cam_pp"
+    EIGEN_CAM = "eigen_cam"
+    HIRES_CAM = "hires_cam"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Whether the network's answer follows what a heat map points at, by trial on the very cell.
+
+    `deletion` and `insertion` are the mean probabilities of the class explained, 0–1, while the crop is
+    blurred and while it is brought back, in both cases from the hottest places on: the lower the one and the
+    higher the other, the more faithful the map. `random_deletion` and `random_insertion` are the means over
+    maps of the same shape laid elsewhere. `reliable` is what follows; `pipeline.faithfulness` has the rule.
+    """
+
+    deletion: float
+    insertion: float
+    random_deletion: float
+    random_insertion: float
+    reliable: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Where the network looked: `heatmap` float32 (side, side) in 0–1 over the crop; `focus_ratio` is
-    the share of its energy that falls on the cell, `strength` its raw maximum before scaling."""
+    the share of its energy that falls on the cell, `strength` its raw maximum before scaling, by which maps
+    of one network and method compare, and `shade`, 0–1, how strongly it is to be shown, so that a weak map
+    does not look like a strong one: 1 from the usual strength on, or where that is not known.
+
+    `nucleus_ratio`, `cytoplasm_ratio` and `background_ratio` add up to 1 unless the map is empty; nucleus and
+    cytoplasm are the two parts of the cell, None where nobody has drawn its nucleus. `receipt` is None where
+    none was asked for.
+    """
 
     heatmap: NDArray[np.float32] | Stored
     focus_ratio: float
     strength: float
+    method: Method = Method.HIRES_CAM
+    receipt: Receipt | None = None
+    shade: float = 1.0
+    nucleus_ratio: float | None = None
+    cytoplasm_ratio: float | None = None
+    background_ratio: float | None = None
+
+    @property
+    def drawn(self) -> NDArray[np.float32]:
+        """The heat map as strongly as it is to be shown."""
+        return np.asarray(np.float32(self.shade) * np.asarray(self.heatmap), np.float32)
+
+
+class Remedy(StrEnum):
+    """What is tried where a call is in doubt: nothing, another stain, or a tighter square around the cell."""
+
+    NONE = "none"
+    REINHARD = "reinhard"
+    MACENKO = "macenko"
+    TIGHT = "tight"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a cell was called after a remedy, how surely, the share of the evidence that lay on the cell, and
+    whether that was enough."""
+
+    remedy: Remedy
+    label: str
+    confidence: float
+    focus_ratio: float
+    on_cell: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """Why a cell was called again, and what came of it.
+
+    `stands` names the remedy whose call stands, Remedy.NONE where that is the first call, None where no
+    attempt had its focus on the cell and the network abstains.
+    """
+
+    triggers: tuple[str, ...]
+    attempts: tuple[Attempt, ...]
+    stands: Remedy | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the cell is called otherwise than at first."""
+        first = self.attempts[0].label
+        return any(one.label != first for one in self.attempts if one.remedy == self.stands)
+
+
+class FocusVerdict(StrEnum):
+    """Where a second reader sees the evidence for a call."""
+
+    ON_CELL = "on_cell"
+    OFF_CELL = "off_cell"
+    UNCLEAR = "unclear"
+
+
+class Plausibility(StrEnum):
+    """Whether a second reader finds a call plausible."""
+
+    YES = "yes"
+    NO = "no"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a language model says about a call: machine text by `model` of `provider`, asked with
+    `prompt_version`; `seconds` is how long it took.
+
+    It may ask for a second look. It holds no class and never changes one.
+    """
+
+    provider: str
+    model: str
+    prompt_version: str
+    focus: FocusVerdict
+    structures: tuple[str, ...]
+    plausible: Plausibility
+    comment: str
+    seconds: float
+    machine_text: Literal[True] = True
+
+    @property
+    def doubts(self) -> bool:
+        """Whether the cell is to be looked at again."""
+        return self.focus == FocusVerdict.OFF_CELL or self.plausible == Plausibility.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Morphology:
+    """What `pipeline.morphology` measures on a cell, None where there is nothing to measure it on.
+
+    `nc_ratio` is the area of the nucleus over that of the cell, 0–1; `nucleus_lobes` how many lobes the
+    nucleus has, 0 without one; `nucleus_solidity` its area over that of its convex hull; `nucleus_contrast`
+    the density of nuclear dye in it less that in the cytoplasm; `chromatin_texture` the spread of the dye
+    within it over its mean. `cytoplasm_blueness` is the density of the cytoplasm in red, which blue dye
+    absorbs, `cytoplasm_redness` its density in blue, which eosin absorbs, less that in red; `granularity` is
+    the spread of its fine structure in density. `cell_diameter_um` is that of the disc of the cell's area.
+    """
+
+    nc_ratio: float | None
+    nucleus_lobes: int
+    nucleus_solidity: float | None
+    nucleus_contrast: float | None
+    chromatin_texture: float | None
+    cytoplasm_blueness: float | None
+    cytoplasm_redness: float | None
+    granularity: float | None
+    cell_diameter_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A cell in words: two or three sentences, and what `supports` its call and what `contradicts` it."""
+
+    text: str
+    supports: tuple[str, ...] = ()
+    contradicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """An instance that counted as a cell, with whatever is known about it so far.
 
-    `call` is None for cells that no network has classified, `second` where there is no second network; `crop`
-    is the square the classifier saw, uint8 RGB (side, side, 3).
+    `call` is None for cells that no network has classified, `second` where there is no second network,
+    `remediation` where nothing else was tried, `reading` where no second reader looked; `crop` is the square
+    the classifier saw, uint8 RGB of shape (side, side, 3).
     """
 
     cell_id: int
@@ -161,6 +322,8 @@ class Cell:
     crop: Image | Stored | None = None
     explanation: Explanation | None = None
     second: SecondCall | None = None
+    remediation: Remediation | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,122 +384,3 @@ class Findings:
     notices: tuple[Notice, ...]
     seconds: Mapping[str, float]
     coverage: Coverage = Coverage()
-
-
-def _round(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-def _detection(cell: Cell) -> dict[str, Any]:
-    instance, call = cell.instance, cell.call
-    return {
-        "cell_id": cell.cell_id,
-        "type": instance.kind.value,
-        "classification": call.label if call else None,
-        "confidence": round(call.confidence if call else instance.confidence, 4),
-        "bbox": list(instance.box),
-        "centroid": [round(value, 1) for value in instance.centroid],
-        **(_prediction_sets(call) if call else {}),
-        **({"second_call": _second(cell.second)} if cell.second else {}),
-    }
-
-
-def _prediction_sets(call: Call) -> dict[str, list[str]]:
-    return {f"prediction_set_{level}": list(labels) for level, labels in call.sets.items()}
-
-
-def _second(call: SecondCall) -> dict[str, Any]:
-    return {
-        "classification": call.label,
-        "confidence": round(call.confidence, 4),
-        "network": {"name": call.network, "version": call.version},
-    }
-
-
-def _uncertain(cell: Cell) -> dict[str, Any]:
-    detection = _detection(cell)
-    return {
-        "cell_id": cell.cell_id,
-        "type": detection["type"],
-        "predicted_class": detection["classification"],
-        "confidence": detection["confidence"],
-        "reason": ", ".join(cell.review_reasons),
-        "requires_manual_review": True,
-    }
-
-
-def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
-    return [{"code": n.code, "text": n.text, "severity": n.severity.value} for n in notices]
-
-
-def _differential(aggregate: Aggregate) -> dict[str, Any]:
-    shares = aggregate.differential
-    return {
-        "total": aggregate.wbc_count,
-        "distribution": {label: share.count for label, share in shares.items()},
-        "percent": {label: round(share.percent, 2) for label, share in shares.items()},
-        "intervals_95": {label: [round(s.low, 2), round(s.high, 2)] for label, s in shares.items()},
-        "erythroblast_count": aggregate.erythroblast_count,
-        "erythroblasts_per_100_wbc": _round(aggregate.erythroblasts_per_100_wbc, 2),
-        "artifact_count": aggregate.artifact_count,
-        "left_shift_index": _round(aggregate.left_shift_index, 2),
-        "myeloid_erythroid_ratio": _round(aggregate.myeloid_erythroid_ratio, 2),
-        "flags": _notices(aggregate.flags),
-    }
-
-
-def _quality_metrics(findings: Findings) -> dict[str, Any]:
-    aggregate, quality = findings.aggregate, findings.quality
-    return {
-        "avg_confidence": _round(aggregate.mean_confidence),
-        "uncertain_share": _round(aggregate.uncertain_share),
-        "stain_quality": round(quality.stain, 3),
-        "focus_quality": round(quality.focus, 3),
-        "exposure_quality": round(quality.exposure, 3),
-        "coverage": round(quality.coverage, 3),
-        "clumping_quality": round(quality.clumping, 3),
-        "outcome": quality.outcome.value,
-        "tiles": {state.value: findings.coverage.count(state) for state in TileState},
-    }
-
-
-def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str, Any]:
-    """Write the findings as the JSON payload that other systems read.
-
-    Stages that did not run say ``"status": "not_analysed"`` and hold no figures.
-    """
-    aggregate = findings.aggregate
-    return {
-        "image_id": image_id,
-        "timestamp": timestamp.isoformat(),
-        "processing_time_seconds": round(sum(findings.seconds.values()), 3),
-        "summary": {
-            "total_cells": aggregate.total_cells,
-            "rbc_count": aggregate.rbc_count,
-            "wbc_count": aggregate.wbc_count,
-            "platelet_count": aggregate.platelet_count,
-            "rbc_wbc_ratio": _round(aggregate.rbc_wbc_ratio, 2),
-            "image_quality": round(findings.quality.score, 3),
-        },
-        "rbc_analysis": {
-            "status": "not_analysed",
-            "total": aggregate.rbc_count,
-            "distribution": {},
-            "abnormality_rate": None,
-            "flags": [],
-        },
-        "wbc_differential": _differential(aggregate),
-        "staging": {"status": "not_analysed", "label": None, "probabilities": {}},
-        "cell_detections": [_detection(cell) for cell in findings.cells],
-        "uncertain_cases": [_uncertain(cell) for cell in findings.cells if cell.review_reasons],
-        "quality_metrics": _quality_metrics(findings),
-        "notices": _notices((*findings.quality.notices, *findings.notices)),
-        "image": {
-            "width": findings.width,
-            "height": findings.height,
-            "pixel_um": _round(findings.pixel_um),
-            "pixel_um_source": findings.pixel_um_source,
-        },
-        "networks": [{"name": n.name, "version": n.version, "sha256": n.sha256} for n in findings.networks],
-        "ruo": True,
-    }

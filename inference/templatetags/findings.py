@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from inference import names, records
+from inference import heat_maps, names, records
 from inference.field import Field, Layer
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.findings import SecondCall, Severity
@@ -17,6 +17,9 @@ register = template.Library()
 register.filter("class_name", names.class_name)
 register.filter("kind_name", names.kind_name)
 register.filter("reason_name", names.reason_name)
+register.filter("method_name", names.method_name)
+register.filter("remedy_name", names.remedy_name)
+register.filter("verdict_name", names.verdict_name)
 register.filter("stage_name", names.stage_name)
 register.filter("source_name", names.source_name)
 register.filter("outcome_name", names.outcome_name)
@@ -48,6 +51,17 @@ def also_possible(cell: Cell) -> list[tuple[int, str]]:
 def second_call(cell: Cell) -> SecondCall | None:
     """What a second network called the cell, if there was one."""
     return records.second_call(cell)
+
+
+register.filter("reading", records.reading)
+register.filter("remediation", records.remediation)
+register.filter("stored_heat_map", heat_maps.stored)
+
+
+@register.simple_tag
+def heat_map_methods() -> list[tuple[str, str]]:
+    """The ways to make a heat map, each with its name, the usual one first."""
+    return [(method, names.method_name(method)) for method in names.METHOD_NAMES]
 
 
 @register.filter

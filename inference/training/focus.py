@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inference.pipeline.class_activation import class_activation
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.explanation import grad_cam
+from inference.pipeline.findings import Method
 from inference.pipeline.networks.runtime import FromPixels
 
 BATCH = 32
@@ -31,7 +32,7 @@ class ShortcutLearning(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """Means over cells: `on_cell`, the share of Grad-CAM energy on the cell, and `chance`, the share of the
+    """Means over cells: `on_cell`, the share of HiResCAM energy on the cell, and `chance`, the share of the
     crop that is cell, which a network that looks everywhere alike would have; both 0–1."""
 
     on_cell: float
@@ -117,7 +118,8 @@ def _maps(
     module: FromPixels, layer: str, crops: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     device = module.mean.device
-    return grad_cam(module, layer, torch.from_numpy(crops).to(device), torch.from_numpy(labels).to(device))
+    pixels, targets = torch.from_numpy(crops).to(device), torch.from_numpy(labels).to(device)
+    return class_activation(Method.HIRES_CAM, module, layer, pixels, targets)
 
 
 def _shares(maps: NDArray[np.float32], masks: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -2,6 +2,6 @@
 
 document.addEventListener("input", (event) => {
   if (!event.target.matches("[data-heat]")) return;
-  const picture = event.target.closest(".panel-body").querySelector(".heat");
+  const picture = event.target.closest(".crop-with-map").querySelector(".heat");
   picture.style.opacity = event.target.value / 100;
 });

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
-from inference import predictions, review, runs, tasks
+from inference import answers, predictions, review, runs, tasks
 from inference.models import AnalysisRun
 from inference.pipeline.errors import NetworkUnavailable
 from tests.hard_files import HARD_FILES
@@ -150,7 +150,7 @@ def test_without_a_worker_a_prediction_is_unavailable(api_for, clinician, field_
 
 
 def test_a_bad_image_never_reaches_a_worker(api_for, clinician, field_file, monkeypatch):
-    monkeypatch.setattr(predictions, "_ask_worker", lambda *_: pytest.fail("the worker was asked"))
+    monkeypatch.setattr(answers, "_answer_of", lambda *_: pytest.fail("the worker was asked"))
     tiny = api_for(clinician).post(f"{V1}/predict/", {"file": tiny_file()}, format="multipart")
     assert refusal(tiny)[0] == 422
     monkeypatch.setattr(predictions, "MAX_BYTES", 100)
@@ -163,12 +163,12 @@ def at_once(monkeypatch):
     """A worker who answers within the request: the task itself, without a broker in between."""
     given = {}
 
-    def ask(image, suffix):
-        tasks.predict_cell("here", image, suffix)
+    def answer_of(task, arguments):
+        getattr(tasks, task.rpartition(".")[2])("here", *arguments)
         return json.loads(given["here"])
 
-    monkeypatch.setattr(predictions, "answer", lambda place, said: given.update({place: json.dumps(said)}))
-    monkeypatch.setattr(predictions, "_ask_worker", ask)
+    monkeypatch.setattr(answers, "give", lambda place, said: given.update({place: json.dumps(said)}))
+    monkeypatch.setattr(answers, "_answer_of", answer_of)
 
 
 def cell_file(name="cell.png", mode="RGB", **options):

@@ -65,7 +65,7 @@ def test_case_runs_count_their_open_cells(done_run, pathologist, case):
 
 
 def test_a_rebuilt_payload_says_what_the_pipeline_said(done_run, findings):
-    from inference.pipeline.findings import payload
+    from inference.pipeline.payload import payload
 
     said = selectors.result_payload(done_run)
     straight = payload(findings, str(done_run.smear_id), done_run.finished_at or done_run.queued_at)
@@ -76,7 +76,7 @@ def test_a_rebuilt_payload_says_what_the_pipeline_said(done_run, findings):
 
 
 def test_a_rebuilt_payload_keeps_prediction_sets_and_the_second_networks_call(doubted_run, doubted):
-    from inference.pipeline.findings import payload
+    from inference.pipeline.payload import payload
 
     said = selectors.result_payload(doubted_run)
     straight = payload(doubted, str(doubted_run.smear_id), doubted_run.finished_at)

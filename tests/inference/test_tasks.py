@@ -14,7 +14,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage
 from PIL import Image
 
-from inference import predictions, runs, tasks
+from inference import answers, runs, tasks
 from inference.models import AnalysisRun
 from inference.pipeline.errors import UnusableSmear
 
@@ -223,19 +223,19 @@ def prediction(label):
 
 
 @pytest.fixture
-def answers(monkeypatch):
+def given(monkeypatch):
     given = {}
-    monkeypatch.setattr(predictions, "answer", lambda place, content: given.update({place: content}))
+    monkeypatch.setattr(answers, "give", lambda place, content: given.update({place: content}))
     return given
 
 
-def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, answers):
+def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, given):
     seen = []
     module = types.ModuleType("inference.pipeline.single_cell")
     module.predict = lambda path, config: seen.append(path.read_bytes()) or prediction("blast")
     monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
     tasks.predict_cell("there", base64.b64encode(b"image").decode(), ".png")
-    content = json.loads(json.dumps(answers["there"]))
+    content = json.loads(json.dumps(given["there"]))
     assert seen == [b"image"]
     assert (content["class"], content["confidence"], content["llm_report"]) == ("blast", 0.8, None)
     assert content["all_probabilities"]["monocyte"] == pytest.approx(0.2)
@@ -246,7 +246,7 @@ def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, answers):
     assert not np.array_equal(heated[0, 0], (120, 120, 120))
 
 
-def test_a_refused_prediction_says_why(monkeypatch, answers):
+def test_a_refused_prediction_says_why(monkeypatch, given):
     def predict(*_):
         raise UnusableSmear("The image is black.")
 
@@ -254,7 +254,7 @@ def test_a_refused_prediction_says_why(monkeypatch, answers):
     module.predict = predict
     monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
     tasks.predict_cell("there", "", ".png")
-    assert answers["there"] == {"error": {"code": "unusable_smear", "message": "The image is black."}}
+    assert given["there"] == {"error": {"code": "unusable_smear", "message": "The image is black."}}
 
 
 def test_the_pages_know_every_stage_of_the_pipeline():

@@ -112,7 +112,7 @@ def test_a_cell_is_shown_with_its_probabilities_and_heat_map(client_for, clinici
     unsure = text_of(client.get(page("cell", done_run.pk, 8)))
     assert "Eosinophil 55 %" in unsure
     assert "confidence below 0.7" in unsure
-    assert "80 % of the network" in unsure
+    assert "Evidence on the cell 80 %" in unsure
     sure = client.get(page("cell", done_run.pk, 1)).content.decode()
     assert "heatmap.png" not in sure
     red = text_of(client.get(page("cell", done_run.pk, 9)))
@@ -305,8 +305,8 @@ def test_others_neither_see_the_review_nor_its_buttons(who, request, client_for,
 
 
 DOUBTS = (
-    "Neutrophil to be right in 95 of 100 cells",
-    "Blast to be right in 99 of 100 cells",
+    "Neutrophil meant to be right in 95 of 100 cells",
+    "Blast meant to be right in 99 of 100 cells",
     "Second network Neutrophil 81 % disagrees wbc_second 1.0.0",
     "This cell is unlike the cells the network was trained on",
     "two networks disagree",
@@ -338,6 +338,6 @@ def test_a_call_that_nothing_speaks_against_says_so(client_for, pathologist, dou
     cells.update(prediction_sets={"95": ["neutrophil"], "99": ["neutrophil"]})
     cells.update(second_call={"label": "neutrophil", "confidence": 0.9, "network": "b", "version": "1"})
     shown = text_of(client_for(pathologist).get(page("cell", doubted_run.pk, 1)))
-    assert "no other class to be right in 95 of 100 cells" in shown
+    assert "no other class meant to be right in 95 of 100 cells" in shown
     assert "99 of 100" not in shown
     assert "Neutrophil 90 % agrees" in shown

@@ -61,8 +61,8 @@ class Command(BaseCommand):
         from PIL import Image
 
         from inference.pipeline.analyse import analyse
-        from inference.pipeline.findings import payload
         from inference.pipeline.overlay import overlay
+        from inference.pipeline.payload import payload
         from inference.pipeline.slide import Slide
 
         findings = analyse(path, config, lambda stage, share: None)

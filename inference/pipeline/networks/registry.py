@@ -89,6 +89,19 @@ class Card:
         return self.folder / f"{self.name}.safetensors"
 
     @property
+    def focus_below(self) -> float:
+        """The share of the evidence on the cell below which a call's focus is off the cell; 0 where the card
+        gives none, so that no call's is."""
+        return float(self.text["thresholds"].get("focus_below", 0.0))
+
+    @property
+    def heat_strength(self) -> float | None:
+        """The usual maximum of a heat map by the usual method before it is scaled, None where the card gives
+        none."""
+        usual = self.text["thresholds"].get("heat_strength")
+        return float(usual) if usual else None
+
+    @property
     def used(self) -> NetworkUsed:
         """What findings and reports say about this network."""
         return NetworkUsed(self.name, self.version, self.sha256)

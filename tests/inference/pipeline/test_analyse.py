@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference.pipeline.analyse import STAGES, analyse, review_reasons
+from inference.pipeline.analyse import STAGES, analyse
 from inference.pipeline.config import DIFFERENTIAL_CLASSES, Config, SegmentationEngine
 from inference.pipeline.errors import PipelineError, UnusableSmear
-from inference.pipeline.findings import Call, Kind, payload
+from inference.pipeline.findings import Call, Kind
+from inference.pipeline.payload import payload
+from inference.pipeline.second_look import review_reasons
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "synthetic_field.png"
 

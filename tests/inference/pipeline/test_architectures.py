@@ -3,8 +3,9 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
+from inference.pipeline.class_activation import class_activation
 from inference.pipeline.errors import NetworkUnavailable
-from inference.pipeline.explanation import grad_cam
+from inference.pipeline.findings import Method
 from inference.pipeline.networks import wbc
 from inference.pipeline.networks.attention import MedSwish, WBCAttention
 from inference.pipeline.networks.registry import InputContract
@@ -57,10 +58,16 @@ def test_every_architecture_can_be_trained_and_explained(name):
     assert all(values.grad is not None and values.grad.isfinite().all() for values in module.parameters())
     assert any(values.grad.abs().max() > 0 for values in module.network.backbone.parameters())
     pixels, classes = batch(count=10), torch.arange(10)
-    maps = grad_cam(module.eval(), module.network.explanation_layer, torch.from_numpy(pixels), classes)
-    assert maps.shape == (10, SIDE // 16, SIDE // 16)
+    layer = module.eval().network.explanation_layer
+    maps = {
+        method: class_activation(method, module, layer, torch.from_numpy(pixels), classes)
+        for method in Method
+    }
+    for found in maps.values():
+        assert found.shape == (10, SIDE // 16, SIDE // 16) and np.isfinite(found).all()
+        assert found.min() >= 0.0 and found.max() > 0.0
     # Rounding alone gives about a ten-millionth of a logit.
-    assert maps.sum() > 1e-3 * eager(module, pixels)[0].abs().max()
+    assert maps[Method.HIRES_CAM].sum() > 1e-3 * eager(module, pixels)[0].abs().max()
 
 
 @pytest.mark.parametrize("name", ["densenet121_wbc", "vit_tiny", "mobilenetv2"])

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from inference.pipeline.classification import Calibration, calibrate, call, classify, energy, score
+from inference.pipeline.classification import Calibration, calibrate, call, classify, energy, score, unit
 from inference.pipeline.config import Augmentation
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import runtime
@@ -52,10 +52,12 @@ class Corner:
     """Answers with the colour in the upper left corner, which every turn and mirroring changes."""
 
     def __init__(self, card):
-        self.card = card
+        self.card, self.asked = card, 0
 
-    def predict(self, batch):
-        return batch[:, :8, :4].mean(axis=(1, 2)).astype(np.float32)
+    def answers(self, batch):
+        self.asked += 1
+        said = batch[:, :8, :4].mean(axis=(1, 2)).astype(np.float32)
+        return said, 2 * said, said + 1
 
 
 def test_in_all_eight_ways_every_turned_and_mirrored_cell_gets_the_same_answer(network):
@@ -78,6 +80,36 @@ def test_the_laboratorys_augmentation_goes_before_the_cards(tmp_path):
 
 def test_no_crops_no_calls(network):
     assert classify({"as_is": []}, network) == []
+
+
+def test_embedding_and_attributes_come_from_the_runs_that_the_call_is_made_of(network):
+    corner = Corner(network.card)
+    first, second = classify({"as_is": crops(2)}, corner, batch=1, augmentation=Augmentation.EIGHT)
+    assert corner.asked == 2 * 8
+    logits = score({"as_is": crops(2)}, corner, augmentation=Augmentation.EIGHT)
+    np.testing.assert_allclose([first.attributes, second.attributes], 2 * logits, rtol=1e-5)
+    assert first.embedding.dtype == np.float16
+    expected = (logits + 1) / np.linalg.norm(logits + 1, axis=1, keepdims=True)
+    np.testing.assert_allclose([first.embedding, second.embedding], expected, atol=1e-3)
+
+
+def test_a_real_network_gives_an_embedding_of_length_one_and_no_attributes_where_it_has_none(network):
+    images, contract = crops(3), network.card.input
+    calls = classify({"as_is": images}, network, batch=2)
+    _, _, raw = network.answers(runtime.prepare(images, contract))
+    for made, row in zip(calls, raw, strict=True):
+        assert np.linalg.norm(made.embedding.astype(float)) == pytest.approx(1, abs=1e-3)
+        assert made.embedding.astype(float) @ row / np.linalg.norm(row) == pytest.approx(1, abs=1e-3)
+        assert made.attributes is None
+
+
+def test_an_embedding_of_nothing_stays_nothing():
+    np.testing.assert_allclose(unit(np.array([[0, 0], [3, 4]], np.float32)), [[0, 0], [0.6, 0.8]])
+
+
+def test_calls_are_alike_whatever_their_embedding(network):
+    made, again = (classify({"as_is": crops(1)}, network)[0] for _ in range(2))
+    assert made == again and "embedding" not in repr(made)
 
 
 def test_a_higher_temperature_is_less_sure():

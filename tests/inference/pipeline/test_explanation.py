@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
-from inference.pipeline.explanation import explain, focus_ratio, grad_cam
+from inference.pipeline.explanation import explain, focus_ratio
+from inference.pipeline.faithfulness import receipts
+from inference.pipeline.findings import Method
 from inference.pipeline.networks.registry import InputContract, card
-from inference.pipeline.networks.runtime import FromPixels, torch_module
+from inference.pipeline.networks.runtime import FromPixels, Network, torch_module
 from tests.inference.pipeline.networks_for_tests import write_network
 
 
@@ -21,20 +22,6 @@ class Redness(nn.Module):
         return self.features(image).mean(dim=(2, 3))[:, [0, 2]]
 
 
-class Tokens(Redness):
-    """The same with a class token in front of one token per patch, as a transformer has them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tokens = nn.Identity()
-
-    def forward(self, image):
-        patches = self.features(image).flatten(2).transpose(1, 2)
-        tokens = self.tokens(torch.cat([torch.full_like(patches[:, :1], 9.0), patches], dim=1))
-        colours = tokens[:, 1:].mean(dim=1) + 0.5 * tokens[:, 0]
-        return colours[:, [0, 2]], colours[:, :0], colours
-
-
 @pytest.fixture
 def module():
     return FromPixels(Redness(), InputContract(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "")).eval()
@@ -47,23 +34,6 @@ def patches():
     image[4:12, 4:12, 0] = 255
     image[20:28, 20:28, 2] = 255
     return image
-
-
-def test_the_map_lies_on_what_speaks_for_the_class(module, patches):
-    pixels = torch.from_numpy(np.stack([patches, patches]))
-    red, blue = grad_cam(module, "features", pixels, torch.tensor([0, 1]))
-    assert red.shape == (8, 8)
-    assert red[1:3, 1:3].sum() == pytest.approx(red.sum())
-    assert blue[5:7, 5:7].sum() == pytest.approx(blue.sum())
-    assert red.min() >= 0 and red.max() > 0
-
-
-def test_tokens_lie_where_their_patches_lie_and_the_class_token_nowhere(module, patches):
-    contract = InputContract(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "")
-    transformer = FromPixels(Tokens(), contract).eval()
-    pixels, targets = torch.from_numpy(np.stack([patches, patches])), torch.tensor([0, 1])
-    expected = grad_cam(module, "features", pixels, targets)
-    np.testing.assert_allclose(grad_cam(transformer, "tokens", pixels, targets), expected, rtol=1e-5)
 
 
 def test_explain_names_the_share_on_the_cell(module, patches, tmp_path):
@@ -95,3 +65,66 @@ def test_focus_of_known_maps():
     left_half = [(0, 0), (4, 0), (4, 9), (0, 9)]
     assert focus_ratio(heatmap, left_half) == pytest.approx(0.5)
     assert focus_ratio(np.zeros((10, 10), np.float32), left_half) == 0.0
+
+
+LEFT_UPPER = [(0, 0), (15, 0), (15, 15), (0, 15)]
+
+
+def test_the_heat_is_shared_out_between_nucleus_cytoplasm_and_background(module, patches, tmp_path):
+    layered = card("wbc", write_network(tmp_path, explanation_layer="features", labels=["red", "blue"]))
+    nucleus = np.zeros((32, 32), np.uint8)
+    nucleus[:, 8:] = 255
+    (found,) = explain([patches], ["red"], [LEFT_UPPER], (module, layered), nuclei=[nucleus])
+    # The red patch lies over columns 4 to 11, half of it in the nucleus.
+    assert found.nucleus_ratio == pytest.approx(0.5, abs=0.02)
+    assert found.nucleus_ratio + found.cytoplasm_ratio == pytest.approx(found.focus_ratio)
+    assert found.focus_ratio + found.background_ratio == pytest.approx(1.0)
+    (off,) = explain([patches], ["blue"], [LEFT_UPPER], (module, layered), nuclei=[nucleus])
+    assert off.nucleus_ratio < 0.05 and off.background_ratio > 0.95
+
+
+def test_without_a_nucleus_only_cell_and_background_are_told_apart(module, patches, tmp_path):
+    layered = card("wbc", write_network(tmp_path, explanation_layer="features", labels=["red", "blue"]))
+    (found,) = explain([patches], ["red"], [LEFT_UPPER], (module, layered))
+    assert found.nucleus_ratio is None and found.cytoplasm_ratio is None
+    assert found.background_ratio == pytest.approx(1 - found.focus_ratio)
+
+
+@pytest.mark.parametrize("method", Method)
+def test_an_explanation_names_its_method_and_has_a_receipt_where_one_is_wanted(method, tmp_path):
+    network = Network(card("wbc", write_network(tmp_path)))
+    crops = list(np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), np.uint8))
+    frame = [[(0, 0), (47, 0), (47, 47), (0, 47)]] * 2
+    how = (network.module, network.card)
+    labels = ["blast", "lymphocyte"]
+    tried = explain(crops, labels, frame, how, method=method, tried_on=network)
+    assert [one.method for one in tried] == [method] * 2
+    expected = receipts(crops, [one.heatmap for one in tried], labels, network)
+    assert [one.receipt for one in tried] == expected
+    assert [one.receipt for one in explain(crops, labels, frame, how, method=method)] == [None, None]
+
+
+def test_an_empty_map_lies_nowhere(module, tmp_path):
+    layered = card("wbc", write_network(tmp_path, explanation_layer="features", labels=["red", "blue"]))
+    black, nucleus = np.zeros((32, 32, 3), np.uint8), np.full((32, 32), 255, np.uint8)
+    (found,) = explain([black], ["red"], [LEFT_UPPER], (module, layered), nuclei=[nucleus])
+    assert found.strength == 0.0 and found.heatmap.max() == 0.0
+    assert (found.focus_ratio, found.nucleus_ratio, found.cytoplasm_ratio) == (0.0, 0.0, 0.0)
+    assert found.background_ratio == 0.0
+
+
+def test_a_map_weaker_than_usual_is_to_be_shown_paler(module, patches, tmp_path):
+    on_red = [(0, 0), (15, 0), (15, 15), (0, 15)]
+
+    def shades(**thresholds):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        kept = {"abstain_below": 0.5, **thresholds}
+        made = write_network(folder, explanation_layer="features", labels=["red", "blue"], thresholds=kept)
+        explained = explain([patches], ["red"], [on_red], (module, card("wbc", made)))
+        return explained[0].shade, explained[0].strength
+
+    assert shades()[0] == 1.0
+    strength = shades()[1]
+    assert shades(heat_strength=4 * strength)[0] == pytest.approx(0.25)
+    assert shades(heat_strength=strength / 4)[0] == 1.0

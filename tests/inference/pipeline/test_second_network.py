@@ -12,7 +12,7 @@ from inference.pipeline import single_cell
 from inference.pipeline.calls import SECOND_NETWORK, white_cell_networks
 from inference.pipeline.config import Config
 from inference.pipeline.errors import NetworkUnavailable
-from inference.pipeline.findings import payload
+from inference.pipeline.payload import payload
 from tests.inference.pipeline.networks_for_tests import LABELS, write_network
 from tests.inference.pipeline.test_single_cell import cell_image
 

@@ -1,0 +1,156 @@
+"""What heat maps cost, and how far they can be believed, per method and network.
+
+python benchmarks/explanations.py ../shared/data [--weights FOLDER …] [--cells 100]
+
+Cells of two laboratories' validation part and of one that no network has learnt from go the product's way:
+cut out, called, and explained as called. Prints two markdown tables. The first is the median time for 16
+cells, with and without receipts. The second holds the means over the cells: the probability of the class
+while the hottest places are blurred (deletion) and brought back (insertion), the same for random maps, the
+share of maps that are reliable, where the heat lies, and how like the map of the second most likely class is
+(correlation over the crop): a map that is the same for both does not say why it was the one. The rows "cell
+outline" are the same trials with a map that is hot all over the segmented cell and owes nothing to the
+network.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from inference.pipeline.classification import classify
+from inference.pipeline.explanation import explain
+from inference.pipeline.faithfulness import receipts
+from inference.pipeline.findings import Explanation, Image, Method, Outline, Receipt
+from inference.pipeline.levels import mask_of
+from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks.runtime import Network
+from inference.pipeline.nucleus import nucleus_mask
+from inference.training.evaluate_wbc import cut_squares, views_of
+from inference.training.labels import samples
+
+SETS = {"wbc_pbc": "val", "wbc_apl": "val", "wbc_ood_jiangxi": "ood_dev"}
+TIMED, ROUNDS = 16, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The found cells of one set: crops as explained, outlines, masks, nuclei, what each is called, and what
+    it is called second."""
+
+    crops: list[Image]
+    outlines: list[Outline]
+    masks: list[np.ndarray]
+    nuclei: list[np.ndarray]
+    labels: list[str]
+    seconds: list[str]
+
+    def first(self, count: int) -> "Cells":
+        return Cells(*(getattr(self, part.name)[:count] for part in fields(self)))
+
+    def called_second(self) -> "Cells":
+        return replace(self, labels=self.seconds)
+
+
+def cells_of(folder: Path, split: str, count: int, network: Network) -> Cells:
+    listed = samples(folder, split)
+    chosen = [listed[place] for place in np.linspace(0, len(listed) - 1, count).round().astype(int)]
+    squares = [square for square in cut_squares(chosen, network.card) if square.found]
+    views = views_of(squares)
+    crops = next(iter(views.values()))
+    masks = [mask_of(square.outline, len(square.crop)) for square in squares]
+    nuclei = [nucleus_mask(square.crop, mask) for square, mask in zip(squares, masks, strict=True)]
+    calls = [call.probabilities for call in classify(views, network)]
+    labels, seconds = zip(*(sorted(call, key=call.__getitem__)[:-3:-1] for call in calls), strict=True)
+    return Cells(crops, [square.outline for square in squares], masks, nuclei, [*labels], [*seconds])
+
+
+def explained(cells: Cells, network: Network, method: Method, tried: bool) -> list[Explanation]:
+    how = (network.module, network.card)
+    return explain(
+        cells.crops,
+        cells.labels,
+        cells.outlines,
+        how,
+        nuclei=cells.nuclei,
+        method=method,
+        tried_on=network if tried else None,
+    )
+
+
+def milliseconds(cells: Cells, network: Network, method: Method, tried: bool) -> float:
+    explained(cells, network, method, tried)
+    taken = []
+    for _ in range(ROUNDS):
+        started = perf_counter()
+        explained(cells, network, method, tried)
+        taken.append(1000 * (perf_counter() - started))
+    return float(np.median(taken))
+
+
+def means(given: Sequence[Receipt]) -> list[str]:
+    names = ("deletion", "insertion", "random_deletion", "random_insertion")
+    columns = [f"{np.mean([getattr(one, name) for one in given]):.2f}" for name in names]
+    return [*columns, f"{100 * np.mean([one.reliable for one in given]):.0f} %"]
+
+
+def shares(made: Sequence[Explanation]) -> list[str]:
+    names = ("focus_ratio", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
+    columns = [f"{np.mean([getattr(one, name) for one in made]):.2f}" for name in names]
+    low, middle, high = np.quantile([one.strength for one in made], (0.1, 0.5, 0.9))
+    return [*columns, f"{low:.2g} / {middle:.2g} / {high:.2g}"]
+
+
+def likeness(made: Sequence[Explanation], others: Sequence[Explanation]) -> str:
+    pairs = [(one.heatmap.ravel(), other.heatmap.ravel()) for one, other in zip(made, others, strict=True)]
+    alike = [np.corrcoef(*pair)[0, 1] for pair in pairs if min(one.std() for one in pair) > 0]
+    return f"{np.mean(alike):.2f}"
+
+
+def faithfulness(name: str, cells: Cells, network: Network) -> list[list[str]]:
+    head = [network.card.version, network.card.architecture, name, str(len(cells.crops))]
+    rows = []
+    for method in Method:
+        made = explained(cells, network, method, tried=True)
+        second = explained(cells.called_second(), network, method, tried=False)
+        tried = means([one.receipt for one in made])
+        rows.append([*head, method.value, *tried, *shares(made), likeness(made, second)])
+    outline = [np.float32(mask > 0) for mask in cells.masks]
+    tried = receipts(cells.crops, outline, cells.labels, network)
+    return [*rows, [*head, "cell outline", *means(tried), "1.00", "", "", "0.00", "", "1.00"]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main(data: Path, folders: Sequence[Path], count: int) -> None:
+    timed, trials = [], []
+    for folder in folders:
+        network = runtime.load(registry.WBC_NETWORK, folder)
+        for name, split in SETS.items():
+            cells = cells_of(data / name, split, count, network)
+            trials += faithfulness(name, cells, network)
+        for method in Method:
+            taken = [milliseconds(cells.first(TIMED), network, method, tried) for tried in (False, True)]
+            timed.append([network.card.version, method.value, *(f"{one:.0f}" for one in taken)])
+    print(table(("network", "method", f"{TIMED} maps, ms", "with receipts, ms"), timed), end="\n\n")
+    head = "network,architecture,cells,n,map,deletion,insertion,random deletion,random insertion,reliable"
+    parts = "on cell,nucleus,cytoplasm,background,strength 10 % / 50 % / 90 %,as for second class"
+    print(table(f"{head},{parts}".split(","), trials))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--weights", type=Path, nargs="+", default=[registry.WEIGHTS])
+    parser.add_argument("--cells", type=int, default=100)
+    given = parser.parse_args()
+    torch.set_num_threads(2)
+    main(given.data, given.weights, given.cells)

@@ -1,0 +1,79 @@
+"""Heat maps on demand: a worker makes one of any cell while the person who asked for it waits."""
+
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.permissions import Verb, require
+from accounts.types import User
+from inference import answers, records
+from inference.models import Cell
+from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.findings import Method, Receipt
+
+HEAT_MAP_TASK = "inference.tasks.heat_map_of_cell"
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """A heat map as pages and API give it.
+
+    `picture` is the address of an RGBA PNG to lie over the crop, of a `fresh` one a data URI; the shares are
+    those of its energy, 0–1, and like the receipt None where they are not known.
+    """
+
+    method: Method
+    label: str
+    picture: str
+    strength: float
+    focus_ratio: float
+    nucleus_ratio: float | None
+    cytoplasm_ratio: float | None
+    background_ratio: float | None
+    receipt: Receipt | None
+    fresh: bool = False
+
+
+def heat_map(actor: User, cell: Cell, method: str = "", label: str = "") -> HeatMap:
+    """Explain why a cell is called so or, given a class, what would speak for that one.
+
+    Raises answers.Refused for a cell that was not classified, an unknown method or class, and what
+    `answers.ask` raises.
+    """
+    require(actor, Verb.RUN_VIEW, cell)
+    chosen = _method(method or Method.HIRES_CAM)
+    of = label or cell.label
+    if not cell.label or not cell.crop:
+        raise answers.Refused("not_classified", _("Only cells that were classified have a heat map."))
+    if of not in WBC_CLASSES:
+        raise answers.Refused("unknown_class", _("“%(label)s” is not a cell class.") % {"label": of})
+    came = answers.ask(HEAT_MAP_TASK, cell.pk, chosen.value, of)
+    return HeatMap(**{**came, "method": chosen, "receipt": Receipt(**came["receipt"])}, fresh=True)
+
+
+def stored(cell: Cell) -> HeatMap | None:
+    """The heat map that the analysis kept of a cell, if it kept one."""
+    if not cell.heatmap:
+        return None
+    known = cell.explanation
+    return HeatMap(
+        method=Method(known.get("method", Method.HIRES_CAM)),
+        label=cell.label,
+        picture=reverse("inference:heatmap", args=(cell.run_id, cell.number)),
+        strength=cell.heatmap_strength or 0.0,
+        focus_ratio=cell.focus_ratio or 0.0,
+        nucleus_ratio=known.get("nucleus_ratio"),
+        cytoplasm_ratio=known.get("cytoplasm_ratio"),
+        background_ratio=known.get("background_ratio"),
+        receipt=records.receipt(cell),
+    )
+
+
+def _method(name: str) -> Method:
+    try:
+        return Method(name)
+    except ValueError as error:
+        known = ", ".join(Method)
+        text = _("“%(name)s” is no way to make a heat map. There are %(known)s.")
+        raise answers.Refused("unknown_method", text % {"name": name, "known": known}) from error

@@ -1,0 +1,142 @@
+"""Nucleus, morphology, what the network tells, and the words made of them, on drawn cells."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.criteria import MEASURED, NAMED, Verdict, table
+from inference.pipeline.description import describe
+from inference.pipeline.findings import Explanation, Morphology
+from inference.pipeline.morphology import measure
+from inference.pipeline.networks import registry
+from inference.pipeline.nucleus import nucleus_mask
+from inference.pipeline.told import Told, told
+
+GLASS, PLASM, CHROMATIN = (250, 235, 225), (215, 190, 215), (95, 55, 130)
+ROUND = [((80, 80), 32)]
+THREE = [((52, 80), 15), ((88, 56), 15), ((100, 100), 15)]
+
+
+def drawn(lobes, lamp=(1.0, 1.0, 1.0)):
+    """A cell of radius 60 whose lobes are discs, the crop under a lamp, its mask and its nucleus."""
+    crop = np.full((160, 160, 3), GLASS, np.uint8)
+    mask, nucleus = np.zeros((160, 160), np.uint8), np.zeros((160, 160), np.uint8)
+    cv2.circle(mask, (80, 80), 60, 255, -1)
+    for centre, radius in lobes:
+        cv2.circle(nucleus, centre, radius, 255, -1)
+    crop[mask > 0], crop[nucleus > 0] = PLASM, CHROMATIN
+    noise = np.random.default_rng(0).normal(0, 4, crop.shape)
+    lit = np.clip((crop + noise) * lamp, 0, 255).astype(np.uint8)
+    return cv2.GaussianBlur(lit, (0, 0), 1.0), mask, nucleus
+
+
+def overlap(one, other):
+    return ((one > 127) & (other > 127)).sum() / ((one > 127) | (other > 127)).sum()
+
+
+def a_neutrophil():
+    crop, mask, _ = drawn(THREE)
+    return measure(crop, mask, nucleus_mask(crop, mask), 0.12)
+
+
+@pytest.mark.parametrize("lobes", [ROUND, THREE])
+@pytest.mark.parametrize("lamp", [(1.0, 1.0, 1.0), (0.8, 0.9, 1.0)])
+def test_the_nucleus_is_found_under_any_lamp(lobes, lamp):
+    crop, mask, nucleus = drawn(lobes, lamp)
+    assert overlap(nucleus_mask(crop, mask), nucleus) > 0.9
+
+
+def test_the_nucleus_lies_within_the_cell_and_an_empty_mask_has_none():
+    crop, mask, _ = drawn(ROUND)
+    crop[:20] = CHROMATIN
+    assert not nucleus_mask(crop, mask)[mask == 0].any()
+    assert not nucleus_mask(crop, np.zeros_like(mask)).any()
+
+
+def test_areas_lobes_and_size_are_those_drawn():
+    crop, mask, nucleus = drawn(THREE)
+    cell = measure(crop, mask, nucleus, 0.12)
+    assert cell.nucleus_lobes == 3
+    assert cell.nc_ratio == pytest.approx((nucleus > 0).sum() / (mask > 0).sum(), abs=1e-4)
+    assert cell.cell_diameter_um == pytest.approx(121 * 0.12, rel=0.02)
+    assert measure(crop, mask, nucleus).cell_diameter_um is None
+
+
+def test_a_round_nucleus_is_one_solid_lobe_and_a_band_is_one_bent_lobe():
+    crop, mask, nucleus = drawn(ROUND)
+    whole = measure(crop, mask, nucleus)
+    band = np.zeros_like(nucleus)
+    cv2.ellipse(band, (80, 80), (34, 34), 0, 0, 220, 255, 16)
+    bent = measure(crop, mask, band)
+    assert (whole.nucleus_lobes, bent.nucleus_lobes) == (1, 1)
+    assert whole.nucleus_solidity > 0.95 > 0.8 > bent.nucleus_solidity
+
+
+def test_without_a_cell_nothing_is_measured():
+    crop, mask, _ = drawn(ROUND)
+    none = np.zeros_like(mask)
+    assert measure(crop, none, none, 0.1) == Morphology(None, 0, None, None, None, None, None, None, None)
+
+
+def test_more_granules_are_more_granularity():
+    crop, mask, nucleus = drawn(ROUND)
+    before = measure(crop, mask, nucleus).granularity
+    for x, y in np.random.default_rng(1).uniform(30, 130, (60, 2)).astype(int):
+        cv2.circle(crop, (int(x), int(y)), 2, (150, 70, 120), -1)
+    assert measure(crop, mask, nucleus).granularity > 1.5 * before
+
+
+def test_the_call_decides_what_supports_and_what_contradicts():
+    cell = replace(a_neutrophil(), nucleus_lobes=4)
+    assert "a nucleus of 2 to 5 lobes" in describe("neutrophil", cell).supports
+    assert "a nucleus of several lobes" in describe("blast", cell).contradicts
+
+
+@pytest.mark.parametrize("label", WBC_CLASSES)
+def test_every_class_has_two_or_three_sentences(label):
+    focus = Explanation(np.zeros((4, 4), np.float32), 0.72, 1.0, nucleus_ratio=0.51)
+    words = describe(label, a_neutrophil(), (), focus)
+    assert words.text.endswith("72 % of the evidence lies on the cell, 51 % on the nucleus.")
+    assert words.text.count(". ") == 2
+    assert words == describe(label, a_neutrophil(), (), focus)
+
+
+def test_only_what_is_sure_counts_and_only_in_the_mature_classes():
+    sure = Told("nucleus_shape", "unsegmented-round", 0.99, sure=True)
+    cell = a_neutrophil()
+    assert "a round nucleus" in describe("neutrophil", cell, [sure]).contradicts
+    unsure = replace(sure, sure=False)
+    assert describe("neutrophil", cell, [unsure]) == describe("neutrophil", cell)
+    assert describe("blast", cell, [sure]) == describe("blast", cell)
+
+
+def test_logits_become_values_and_another_network_is_never_sure():
+    card = registry.read_card(registry.WBC_NETWORK)
+    measured = replace(card, sha256=table()["provenance"]["network"]["sha256"])
+    logits = np.zeros(sum(map(len, card.attributes.values())), np.float32)
+    logits[-1] = 9
+    last = told(logits, measured)[-1]
+    assert (last.attribute, last.value, last.sure) == ("granularity", "yes", True)
+    assert not any(one.sure for one in told(logits, replace(card, sha256="another")))
+    assert told(None, card) == ()
+
+
+def test_every_criterion_has_its_limits_or_its_attribute():
+    card = registry.read_card(registry.WBC_NETWORK)
+    for label, criteria in MEASURED.items():
+        for one in criteria:
+            assert one.feature == "cell_diameter_um" or one.feature in table()["limits"][label]
+    for criteria in NAMED.values():
+        for one in criteria:
+            assert {*one.fits, *one.against} <= set(card.attributes[one.attribute])
+
+
+def test_the_limits_split_supports_from_contradicts():
+    (wanted,) = [one for one in MEASURED["lymphocyte"] if one.feature == "nc_ratio"]
+    limits = {"p2": 0.3, "p25": 0.5, "p75": 0.7, "p98": 0.8, "usual": 0.55}
+    cells = [replace(a_neutrophil(), nc_ratio=value) for value in (0.2, 0.4, 0.52, 0.6)]
+    expected = [Verdict.CONTRADICTS, Verdict.NOT_KNOWN, Verdict.NOT_KNOWN, Verdict.SUPPORTS]
+    assert [wanted.verdict(cell, limits) for cell in cells] == expected
