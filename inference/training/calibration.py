@@ -136,8 +136,8 @@ def fit_ood_above(scores: NDArray[np.float64], accepted: float = ACCEPTED) -> fl
 
 
 def fit_focus_below(focus: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the share of the evidence on the cell that all but 2 % of the right calls reach.
+    """Return the share of the evidence on the cell that all but 2 % of the right calls reach; 0 without any.
 
     `focus` float64 (n,) in 0–1, `right` bool (n,).
     """
-    return _floor(np.quantile(focus[right], 1 - ON_CELL))
+    return _floor(np.quantile(focus[right], 1 - ON_CELL)) if right.any() else 0.0

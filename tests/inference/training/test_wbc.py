@@ -175,8 +175,8 @@ def test_written_weights_load_as_their_card_says(crops, tmp_path, monkeypatch):
     trainer = Trainer(RECIPE, crops, tmp_path)
     sha256 = wbc_run.save_weights(trainer.averaged, tmp_path / "wbc.safetensors")
     assert sha256 == hashlib.sha256((tmp_path / "wbc.safetensors").read_bytes()).hexdigest()
-    monkeypatch.setattr(wbc_card, "stain_references", lambda data: {})
-    monkeypatch.setattr(wbc_card, "stain_ranges", lambda data: {})
+    for measured in ("stain_references", "macenko_references", "stain_ranges"):
+        monkeypatch.setattr(wbc_card, measured, lambda data, held_out: {})
     wbc_run.write_card(wbc_card.draft(RECIPE, sha256, trainer.averaged, tmp_path), tmp_path)
     card = registry.read_card("wbc", tmp_path)
     loaded = runtime.torch_module(card)

@@ -11,6 +11,7 @@ from inference.training.__main__ import main
 from inference.training.attributes import ATTRIBUTES, UNKNOWN, coded
 from inference.training.crops import SIDE, cut_all
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
+from inference.training.wbc_run import folders_needed
 from tests.inference.pipeline.networks_for_tests import ARCHITECTURE
 from tests.inference.pipeline.test_single_cell import cell_image
 
@@ -86,11 +87,13 @@ def test_one_command_makes_a_network_that_the_product_can_load(data, tmp_path):
 def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr("inference.training.wbc_run.make", lambda recipe, *rest: given.update(recipe=recipe))
-    start = ["--start", str(registry.WEIGHTS), "--held-out", "chula", "bcisc", "--views", "levels"]
+    for name in folders_needed(("chula", "bcisc")):
+        (tmp_path / name).mkdir()
+    start = ["--start", str(registry.WEIGHTS), "--held-out", "chula", "bcisc", "--views", "as_is", "levels"]
     main(["wbc", "--data", str(tmp_path), "--out", str(tmp_path), "--side", "64", "--focal", "0.2", *start])
     recipe = given["recipe"]
     assert (recipe.side, recipe.first_side, recipe.focal) == (64, 64, 0.2)
-    assert recipe.held_out == ("chula", "bcisc") and recipe.views == ("levels",)
+    assert recipe.held_out == ("chula", "bcisc") and recipe.views == ("as_is", "levels")
     assert recipe.start == registry.card("wbc").sha256
 
 
