@@ -120,7 +120,7 @@ def _call(row: CellRow, label: str | None) -> Call | None:
 
 def prediction_sets(row: CellRow) -> dict[int, tuple[str, ...]]:
     """The prediction sets of a call by their level in %, lowest first; none for an older analysis."""
-    return {int(level): tuple(labels) for level, labels in sorted(row.prediction_sets.items())}
+    return dict(sorted((int(level), tuple(labels)) for level, labels in row.prediction_sets.items()))
 
 
 def second_call(row: CellRow) -> SecondCall | None:

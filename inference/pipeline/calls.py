@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from inference.pipeline import adaptation, cells
-from inference.pipeline.classification import classify
+from inference.pipeline.classification import classify, turns_noticed
 from inference.pipeline.config import Config
 from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import (
@@ -66,7 +66,8 @@ class Reader:
         """Prepare a network for a slide, of which windows stand for its tissue."""
         colours = SeenColours.of(samples, "field", network.card, config)
         through = SeenFilter.of(samples, "field", network.card)
-        notices = (*colours.notices, *through.notices)
+        turns = turns_noticed(network.card, config.augmentation)
+        notices = (*colours.notices, *through.notices, *turns)
         remedies = Remedies.of(samples, "field", network.card) if config.remediate else None
         return cls(slide, network, colours, through, config, notices, remedies)
 

@@ -11,13 +11,20 @@ from scipy.special import logsumexp, softmax
 
 from inference.pipeline.config import Augmentation
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.findings import Call, Image
+from inference.pipeline.findings import Call, Image, Notice, Severity
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network, prepare
 
 Answer = NDArray[np.float32]
 Logits = Answer
 Probabilities = NDArray[np.float64]
+
+OTHER_TURNS = Notice(
+    "turns_not_of_the_card",
+    "The cells were seen in other turns than those that the network's confidences, thresholds and prediction"
+    " sets were fitted for; these may be off.",
+    Severity.INFO,
+)
 
 Turn = tuple[int, bool]
 
@@ -148,6 +155,11 @@ def unit(rows: Answer) -> Answer:
 def augmentation_of(card: Card) -> Augmentation:
     """Return in which turns a network sees a crop where nobody chose."""
     return Augmentation.HALF_TURN if card.input.half_turn else Augmentation.NONE
+
+
+def turns_noticed(card: Card, augmentation: Augmentation | None) -> tuple[Notice, ...]:
+    """Return what is to be said of a chosen augmentation: nothing where it is that of the card."""
+    return () if augmentation in (None, augmentation_of(card)) else (OTHER_TURNS,)
 
 
 def _answers(crops: Sequence[Image], network: Network, turns: Sequence[Turn]) -> list[Answer]:

@@ -88,9 +88,10 @@ class CellConfig:
 class Config:
     """Everything about one analysis that is not in the image.
 
-    `augmentation` None leaves it to the network's card. With `adapt_batch_statistics` a network's batch
-    statistics are moved towards those of the slide. With `remediate` cells whose call is in doubt are called
-    again in other stains and cut out tighter.
+    `augmentation` None leaves it to the network's card, whose temperature and thresholds hold for its own
+    views and turns only: another augmentation is noted, and so is `normalise_stain` off. With
+    `adapt_batch_statistics` a network's batch statistics are moved towards those of the slide. With
+    `remediate` cells whose call is in doubt are called again in other stains and cut out tighter.
     """
 
     pixel_um: float | None = None

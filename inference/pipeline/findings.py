@@ -105,9 +105,10 @@ class Instance:
 class Call:
     """A classification: calibrated `probabilities` over the classes that can occur, summing to 1.
 
-    `sets` holds a prediction set for each level in %: the classes among which the true one is found in so
-    many of 100 cells, most likely first, the label always among them. `ood_score` is the higher the less the
-    cell is like those the network was trained on. Both are missing where the card gives no thresholds.
+    `sets` holds a prediction set for each level in %: the classes meant to hold the true one in so many of
+    100 cells like those of the calibration, most likely first, the label always among them. `ood_score` is
+    the higher the less the cell is like those the network was trained on. Both are missing where the card
+    gives no thresholds.
     `embedding` float16 (features,), of length 1, is what cells of one network are compared by, and
     `attributes` float32 (values,) are the logits of the morphology attributes' values, in the order of the
     card's; both are None where no network gave them, and neither counts when calls are compared.

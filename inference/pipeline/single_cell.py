@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inference.pipeline import cells
 from inference.pipeline.calls import second_call, white_cell_networks
-from inference.pipeline.classification import classify
+from inference.pipeline.classification import classify, turns_noticed
 from inference.pipeline.config import Config
 from inference.pipeline.explanation import explain, outline_in_square
 from inference.pipeline.findings import (
@@ -21,7 +21,7 @@ from inference.pipeline.findings import (
 )
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network
-from inference.pipeline.seen_colours import SeenColours
+from inference.pipeline.seen_colours import AS_IS, SeenColours
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.segmentation import engine, segment
 from inference.pipeline.slide import Slide
@@ -40,7 +40,7 @@ UNLIKE = Notice(
 class Square:
     """The crop of a cell, uint8 RGB, its outline in crop pixels, whether a cell was `found` at all, and the
     crop in each of the colours and through the filter in which the network is to see it, one view a list of
-    one; the first view is the one that is explained."""
+    one; the view as_is is the one that is explained."""
 
     crop: Image
     outline: Outline
@@ -71,11 +71,12 @@ def predict(path: Path, config: Config) -> Prediction:
     image = slide.read((0, 0, slide.width, slide.height))
     square = cut_out(image, network.card, config)
     call = _call(square.views, network, config)
-    second = next((_second(image, square, other, config) for other in others), None)
-    seen = next(iter(square.views.values()))
-    (explanation,) = explain(seen, [call.label], [square.outline], (network.module, network.card))
-    notices = (*slide.notices, *square.notices, *_doubts(call, second))
-    return Prediction(call, explanation, square.crop, notices, network.card.used, second)
+    unasked: tuple[SecondCall | None, tuple[Notice, ...]] = (None, ())
+    second, noticed = next((_second(image, square, other, config) for other in others), unasked)
+    by = network.module, network.card
+    (explanation,) = explain(square.views[AS_IS], [call.label], [square.outline], by)
+    notices = dict.fromkeys((*slide.notices, *square.notices, *noticed, *_doubts(call, second)))
+    return Prediction(call, explanation, square.crop, tuple(notices), network.card.used, second)
 
 
 def _call(views: dict[str, list[Image]], network: Network, config: Config) -> Call:
@@ -83,9 +84,11 @@ def _call(views: dict[str, list[Image]], network: Network, config: Config) -> Ca
     return call
 
 
-def _second(image: Image, square: Square, network: Network, config: Config) -> SecondCall:
-    views, _ = _seen(image, "cell", (square.crop, square.outline), (network.card, config))
-    return second_call(_call(views, network, config), network)
+def _second(
+    image: Image, square: Square, network: Network, config: Config
+) -> tuple[SecondCall, tuple[Notice, ...]]:
+    views, notices = _seen(image, "cell", (square.crop, square.outline), (network.card, config))
+    return second_call(_call(views, network, config), network), notices
 
 
 def _doubts(call: Call, second: SecondCall | None) -> list[Notice]:
@@ -134,4 +137,5 @@ def _seen(
     colours, through = SeenColours.of(image, shown, card, config), SeenFilter.of(image, shown, card)
     beyond = (colours.beyond,) if colours.beyond else ()
     views = through.views(colours.views([cell[0]], [cell[1]]))
-    return views, (*colours.notices, *through.notices, *beyond)
+    turns = turns_noticed(card, config.augmentation)
+    return views, (*colours.notices, *through.notices, *turns, *beyond)

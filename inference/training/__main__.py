@@ -118,12 +118,16 @@ def _check_folders(given: argparse.Namespace, needed: Sequence[str]) -> None:
 
 
 def _train_segmentation(given: argparse.Namespace) -> None:
+    # What trains an engine is imported when that is chosen.
+    from inference.training.segmentation_run import FOLDERS
+
     module, usual = _TRAININGS[given.engine]
     training = import_module(f"inference.training.{module}")
     known = {part.name for part in fields(training.Recipe)} - {"start"}
     chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
     if foreign := sorted(chosen.keys() - known):
         raise SystemExit(f"The engine {given.engine} has no {', '.join(foreign)} in its recipe.")
+    _check_folders(given, FOLDERS)
     training.make(training.Recipe(**usual | chosen), given.data, given.out, given.workers, given.start)
 
 

@@ -1,6 +1,5 @@
 """The model cards of the segmentation networks: what each is, what it was made from, how far to trust it."""
 
-import csv
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from inference.pipeline.networks import registry
 from inference.pipeline.segmentation_engine import Engine
 from inference.pipeline.segmentation_star import KINDS, WORK_UM
 from inference.training.evaluate_segmentation import evaluate
+from inference.training.labels import INDEX, rows_of
+from inference.training.laboratories import VAL
 from inference.training.segmentation_windows import CONTRACT, Recipe
 
 VERSION = "1.1.0"
@@ -142,18 +143,12 @@ def draft_of(engine: SegmentationEngine, sha256: str, recipe: Recipe) -> dict[st
     }
 
 
-def rows(data: Path, split: str) -> list[dict[str, str]]:
-    """Return what the index of fields_txl says of the fields of one split."""
-    with (data / "fields_txl" / "index.csv").open(newline="", encoding="utf-8") as lines:
-        return [row for row in csv.DictReader(lines) if row["split"] == split]
-
-
 def measured(engine: Engine, data: Path, note: str = "", options: str = "") -> dict[str, Any]:
     """Return an engine's figures on the validation fields, as the card has them.
 
     `note` says what else is to be known of the data, `options` what the command has besides its folders.
     """
-    files = [row["file"] for row in rows(data, "val")]
+    files = [row["file"] for row in rows_of(data / "fields_txl" / INDEX, {"split": VAL})]
     figures = evaluate(data / "fields_txl", lambda image: segmentation.segment(image, chosen=engine), files)
     return {
         "data": f"fields_txl, split val, boxes at IoU 0.5{note}",

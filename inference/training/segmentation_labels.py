@@ -1,6 +1,5 @@
 """Labelled fields as training sees them: an image, its cells with outlines, and what nobody labelled."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from inference.pipeline.optical import stain_of
 from inference.pipeline.shapes import Mask, dilate, opened, resized
 from inference.pipeline.star import Floats
 from inference.training.evaluate_segmentation import box_overlaps, read_boxes, read_rgb
+from inference.training.labels import INDEX, Row, rows_of
 from inference.training.segmentation_outlines import BOX_SHARE, RED_CELL_PX, Region, outlined, window
 
 RAYS = 64
@@ -125,8 +125,7 @@ def _once(red: Floats, white: Floats) -> Floats:
 def read_fields(data: Path, split: str) -> list[Field]:
     """Read and outline all fields of one split of fields_txl."""
     folder = data / "fields_txl"
-    with (folder / "index.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows = rows_of(folder / INDEX, {"split": split}, ("file", "label_file", "source"))
     read = [_read(folder, row) for row in rows]
     usual = {
         row["source"]: float(np.nanmedian([red for _, _, red, source in read if source == row["source"]]))
@@ -139,7 +138,7 @@ def read_fields(data: Path, split: str) -> list[Field]:
     return [field for field in fields if field is not None]
 
 
-def _read(folder: Path, row: dict[str, str]) -> tuple[Image, dict[Kind, list[Box]], float, str]:
+def _read(folder: Path, row: Row) -> tuple[Image, dict[Kind, list[Box]], float, str]:
     """Image, boxes, median width of the whole red cells (NaN where there are too few) and source."""
     image = read_rgb(folder / row["file"])
     boxes = read_boxes(folder / row["label_file"], NAMES, image.shape)

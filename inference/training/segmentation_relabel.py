@@ -6,7 +6,6 @@ cell under a mask as the mask shows it; of the others only those the network is 
 stays unknown.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from inference.pipeline.segmentation_star import KINDS, WORK_UM, Detections, box
 from inference.pipeline.shapes import Mask, dilate, resized
 from inference.pipeline.star import Floats
 from inference.training.evaluate_segmentation import read_regions, read_rgb
+from inference.training.labels import INDEX, Row, rows_of
+from inference.training.laboratories import TRAIN
 from inference.training.segmentation_labels import Field, cells_of, outlined_field
 from inference.training.segmentation_outlines import BOX_SHARE, STORED_UM, Region
 
@@ -93,7 +94,7 @@ def _widened(boxed: Floats, shape: tuple[int, ...]) -> Floats:
 def pointed(data: Path, network: Network) -> Iterator[Field]:
     """Label the training fields of rbc_chula, whose red cells are marked by points."""
     folder = data / "rbc_chula"
-    for row, seen, pixel_um in _looked_at(folder, _rows(folder, "train"), network):
+    for row, seen, pixel_um in _looked_at(folder, rows_of(folder / INDEX, {"split": TRAIN}), network):
         points = np.loadtxt(folder / row["label_file"], np.float32, ndmin=2)[:, :2]
         marked = _marked(seen.found, points * np.float32(pixel_um / STORED_UM))
         sure = seen.found.logits > SURE[seen.found.kinds]
@@ -134,8 +135,9 @@ def single(data: Path, source: str, split: str, network: Network) -> Iterator[Fi
 def masked(data: Path, network: Network) -> Iterator[Field]:
     """Label the fields of fields_bcisc from smears with even numbers; the others are kept to measure on."""
     folder = data / "fields_bcisc"
-    rows = [row for row in _rows(folder, "train") if not smear_number(row["file"]) % 2]
-    for row, seen, _ in _looked_at(folder, rows, network):
+    rows = rows_of(folder / INDEX, {"split": TRAIN}, ("file", "mask"))
+    taught = [row for row in rows if not smear_number(row["file"]) % 2]
+    for row, seen, _ in _looked_at(folder, taught, network):
         field = seen.field((seen.found.kinds != 1) & (seen.found.logits > SURE[seen.found.kinds]), "bcisc")
         regions = read_regions(folder / row["mask"])
         if field is not None:
@@ -168,7 +170,7 @@ def unlabelled(data: Path, network: Network) -> Iterator[Field]:
     of this laboratory are.
     """
     folder = data / "staging_taleqani"
-    for _, found, _ in _looked_at(folder, _some_rows(folder, "train"), network, CLEAN_SIDE):
+    for _, found, _ in _looked_at(folder, _some_rows(folder, TRAIN), network, CLEAN_SIDE):
         seen, certain = _named_by_nucleus(found)
         believed = certain & (seen.found.logits > SURE[0])
         if believed.sum() >= LEAST_CELLS and (field := seen.field(believed, "taleqani")) is not None:
@@ -193,8 +195,8 @@ def _named_by_nucleus(seen: _Seen) -> tuple[_Seen, NDArray[np.bool_]]:
 
 
 def _looked_at(
-    folder: Path, rows: Sequence[dict[str, str]], network: Network, side: int | None = None
-) -> Iterator[tuple[dict[str, str], _Seen, float]]:
+    folder: Path, rows: Sequence[Row], network: Network, side: int | None = None
+) -> Iterator[tuple[Row, _Seen, float]]:
     """The rows with what the network sees in their images, or in the upper left corner of so many px, and the
     pixel size it estimates; without those in which it finds nothing to tell the size by."""
     for row in rows:
@@ -204,12 +206,7 @@ def _looked_at(
             yield row, _Seen.of(image, pixel_um, network), pixel_um
 
 
-def _some_rows(folder: Path, split: str) -> list[dict[str, str]]:
+def _some_rows(folder: Path, split: str) -> list[Row]:
     """About SINGLE_PER_SOURCE of the rows of a split, evenly spread."""
-    rows = _rows(folder, split)
+    rows = rows_of(folder / INDEX, {"split": split})
     return rows[:: max(1, len(rows) // SINGLE_PER_SOURCE)]
-
-
-def _rows(folder: Path, split: str) -> list[dict[str, str]]:
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as lines:
-        return [row for row in csv.DictReader(lines) if row["split"] == split]

@@ -21,6 +21,8 @@ from inference.pipeline.networks.segmentation import StarNetwork
 from inference.pipeline.segmentation_compact import Compact
 from inference.training import segmentation_card
 from inference.training.evaluate_segmentation import box_overlaps, match, read_boxes, read_rgb
+from inference.training.labels import INDEX, rows_of
+from inference.training.laboratories import TRAIN, VAL
 from inference.training.segmentation import Recipe, train
 from inference.training.segmentation_labels import NAMES, Field, read_fields
 from inference.training.segmentation_relabel import masked, pointed, single, unlabelled
@@ -36,6 +38,7 @@ PRIOR = np.array([1.0, 0.5])
 """Standard deviations of the prior of a calibration's slope and intercept."""
 
 SINGLES = ("wbc_pbc", "wbc_apl")
+FOLDERS = ("fields_txl", "rbc_chula", "fields_bcisc", "staging_taleqani", *SINGLES)
 CARD = f"{registry.SEGMENTATION_NETWORK}.json"
 
 
@@ -128,7 +131,7 @@ def box_margins(data: Path, network: Network) -> dict[str, float]:
     """
     folder, engine = data / "fields_txl", Compact(network)
     differences: dict[Kind, list[float]] = {kind: [] for kind in Kind}
-    for row in segmentation_card.rows(data, "train")[::4]:
+    for row in rows_of(folder / INDEX, {"split": TRAIN})[::4]:
         image = read_rgb(folder / row["file"])
         pixel_um = engine.estimate_pixel_um(image)
         if pixel_um is None:
@@ -171,7 +174,7 @@ def _judged(data: Path, network: Network) -> Iterator[tuple[Kind, float, bool]]:
     """Kind, logit and truth of every detection in the validation fields, by a network whose card calibrates
     nothing yet."""
     folder = data / "fields_txl"
-    for row in segmentation_card.rows(data, "val"):
+    for row in rows_of(folder / INDEX, {"split": VAL}):
         image = read_rgb(folder / row["file"])
         truth = read_boxes(folder / row["label_file"], NAMES, image.shape)
         found = segmentation.segment(image, chosen=Compact(network))

@@ -59,7 +59,8 @@ def test_the_laboratorys_choices_reach_the_analysis(tmp_path):
     document = json.loads((tmp_path / "out" / "synthetic_field.json").read_text())
     called = {cell["classification"] for cell in document["cell_detections"] if cell["type"] == "WBC"}
     assert called <= {"lymphocyte", "neutrophil"}
-    assert "batch_statistics_as_trained" in {notice["code"] for notice in document["notices"]}
+    noted = {notice["code"] for notice in document["notices"]}
+    assert {"batch_statistics_as_trained", "turns_not_of_the_card"} <= noted
 
 
 def test_analyse_goes_on_after_a_bad_image_and_says_so(tmp_path):
@@ -173,6 +174,14 @@ def test_the_other_set_of_an_overlap_is_chosen_by_its_index(labelled, tmp_path):
         evaluate("wbc", labelled, tmp_path / "f.json", against=[tmp_path / "nowhere"])
 
 
+def test_options_that_would_change_nothing_are_refused(labelled, tmp_path):
+    with pytest.raises(CommandError, match="the folder that --against names"):
+        evaluate("wbc", labelled, tmp_path / "f.json", against_where=["split=train"])
+    with pytest.raises(CommandError, match="--engine belongs to evaluate segmentation"):
+        evaluate("wbc", labelled, tmp_path / "f.json", engine="watershed")
+    assert not (tmp_path / "f.json").exists()
+
+
 def test_a_labelled_box_in_a_field_is_evaluated(wbc_data, tmp_path):
     """The figures of two boxes of real fields; one of a box on empty ground is counted as whole frame."""
     rows = list(csv.DictReader((wbc_data / "fields_txl" / "wbc_raabin.csv").open()))[:2]
@@ -206,6 +215,11 @@ def test_evaluate_segmentation_has_the_fixed_shape(tmp_path):
     assert set(figures) == {"WBC", "perturbation", "clean"}
     assert set(figures["WBC"]) == {"n", "precision", "recall", "mean_iou", "ap50", "count_error"}
     assert figures["clean"]["WBC"]["recall"] == 1.0
+    with pytest.raises(CommandError, match="there is no .*index.csv"):
+        evaluate("segmentation", folder, tmp_path / "f.json", split="val")
+    (folder / "index.csv").write_text("file,split\nimages/a.png,val\n")
+    chosen = {"split": "val", "engine": "watershed"}
+    assert evaluate("segmentation", folder, tmp_path / "f.json", **chosen)["WBC"]["n"] == 1
     with pytest.raises(CommandError, match="evaluate wbc"):
         evaluate("segmentation", folder, tmp_path / "f.json", classes="WBC")
 

@@ -34,8 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--engine",
             choices=[*SegmentationEngine],
-            default=SegmentationEngine.COMPACT,
-            help="segmentation: what finds the cells",
+            help=f"segmentation: what finds the cells, {SegmentationEngine.COMPACT} where nothing is said",
         )
         _add_wbc(parser)
 
@@ -89,6 +88,13 @@ def _wbc(options: dict[str, Any]) -> dict[str, Any]:
     from inference.training.evaluation_figures import detailed
     from inference.training.labels import Choice, listing
 
+    if options["engine"]:
+        raise CommandError(
+            "--engine belongs to evaluate segmentation. White cells are cut out by the engine compact, as the"
+            " network has learnt them."
+        )
+    if options["against_where"] and not options["against"]:
+        raise CommandError("--against-where chooses rows of the folder that --against names; give that too.")
     listed = listing(options["folder"], Choice.of(options["split"], options["where"], options["index"]))
     declared = tuple(options["classes"].split(",")) if options["classes"] else None
     overlaps = _overlaps(options, [sample.path for sample in listed.samples])
@@ -150,20 +156,18 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 def _segmentation(options: dict[str, Any]) -> dict[str, Any]:
     from inference.pipeline.segmentation import engine, segment
     from inference.training.evaluate_segmentation import evaluate
+    from inference.training.labels import INDEX, rows_of
     from inference.training.perturb import perturb
 
     folder, kind = options["folder"], options["perturb"]
     if foreign := [name for name in OF_WBC if options[name]]:
         raise CommandError(f"--{foreign[0].replace('_', '-')} belongs to evaluate wbc.")
-    files = _files_of_split(folder, options["split"]) if options["split"] else None
-    found = partial(segment, chosen=engine(SegmentationEngine(options["engine"])))
+    of_split = rows_of(folder / INDEX, {"split": options["split"]}) if options["split"] else None
+    files = [row["file"] for row in of_split] if of_split else None
+    chosen = SegmentationEngine(options["engine"] or SegmentationEngine.COMPACT)
+    found = partial(segment, chosen=engine(chosen))
     clean = evaluate(folder, found, files)
     if not kind:
         return clean
     changed = evaluate(folder, found, files, lambda image: perturb(image, kind, 0))
     return {**changed, "perturbation": kind, "clean": clean}
-
-
-def _files_of_split(folder: Path, split: str) -> list[str]:
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as lines:
-        return [row["file"] for row in csv.DictReader(lines) if row["split"] == split]

@@ -1,5 +1,6 @@
 """A second network, where the folder of weights has one, calls every cell too."""
 
+import json
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,8 @@ from PIL import Image
 from inference.pipeline import analyse as order
 from inference.pipeline import single_cell
 from inference.pipeline.calls import SECOND_NETWORK, white_cell_networks
-from inference.pipeline.config import Config
+from inference.pipeline.classification import OTHER_TURNS
+from inference.pipeline.config import Augmentation, Config
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.payload import payload
 from tests.inference.pipeline.networks_for_tests import LABELS, write_network
@@ -106,6 +108,18 @@ def test_the_prediction_of_a_single_cell_says_that_two_networks_disagree(tmp_pat
     assert said.second.label == TURNED[LABELS.index(said.call.label)]
     (notice,) = [notice for notice in said.notices if notice.code == "networks_disagree"]
     assert f"{said.second.label} ({100 * said.second.confidence:.0f} %)" in notice.text
+
+
+def test_what_the_second_network_notes_about_a_single_cell_is_said_once(tmp_path, with_weights):
+    """The card of the second network has other turns than the first."""
+    half = {**json.loads((write_network(tmp_path) / "wbc.json").read_text())["input"], "half_turn": True}
+    with_weights(write_two(tmp_path, input=half))
+    Image.fromarray(cell_image()).save(tmp_path / "cell.png")
+    said = single_cell.predict(tmp_path / "cell.png", Config(augmentation=Augmentation.NONE))
+    assert said.notices.count(OTHER_TURNS) == 1
+    both = single_cell.predict(tmp_path / "cell.png", Config(augmentation=Augmentation.EIGHT))
+    assert both.notices.count(OTHER_TURNS) == 1
+    assert OTHER_TURNS not in single_cell.predict(tmp_path / "cell.png", Config()).notices
 
 
 def test_a_single_cell_unlike_the_training_is_said_to_be(tmp_path, with_weights):

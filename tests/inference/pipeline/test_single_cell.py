@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference.pipeline import single_cell
 from inference.pipeline.config import Config
-from inference.pipeline.networks import registry
+from inference.pipeline.explanation import explain
+from inference.pipeline.networks import registry, runtime
 from inference.pipeline.seen_colours import NOT_NORMALISED, SWITCHED_OFF, SeenColours
 from inference.pipeline.single_cell import WHOLE_FRAME, cut_out, predict
-from tests.inference.pipeline.networks_for_tests import reinhard_card
+from tests.inference.pipeline.networks_for_tests import reinhard_card, write_network
 
 OUTLINE = ((10, 10), (50, 10), (50, 50), (10, 50))
 
@@ -37,6 +39,19 @@ def test_prediction_of_one_cell(tmp_path):
     assert sum(prediction.call.probabilities.values()) == pytest.approx(1.0)
     assert prediction.explanation.heatmap.shape == prediction.crop.shape[:2]
     assert WHOLE_FRAME not in prediction.notices
+
+
+def test_the_crop_as_it_is_is_explained_wherever_its_view_stands(tmp_path, monkeypatch):
+    seen = {"side": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "preprocessing": "crop", "half_turn": False}
+    views = {"levels": 1, "as_is": 1}
+    network = runtime.load("wbc", write_network(tmp_path, input={**seen, "views": views}))
+    monkeypatch.setattr(single_cell, "white_cell_networks", lambda: [network])
+    Image.fromarray(cell_image()).save(tmp_path / "cell.png")
+    prediction = predict(tmp_path / "cell.png", Config())
+    outline = cut_out(cell_image(), network.card, Config()).outline
+    by = network.module, network.card
+    (expected,) = explain([prediction.crop], [prediction.call.label], [outline], by)
+    np.testing.assert_allclose(prediction.explanation.heatmap, expected.heatmap, atol=1e-5)
 
 
 def test_without_a_cell_the_whole_frame_is_classified_and_said_so(tmp_path):

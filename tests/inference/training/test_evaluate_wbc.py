@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 
+from inference.pipeline.classification import score
 from inference.pipeline.findings import Call
-from inference.training.evaluate_wbc import calibration_error, evaluate
+from inference.pipeline.networks import runtime
+from inference.pipeline.single_cell import Square
+from inference.training.evaluate_wbc import ask, calibration_error, evaluate, views_of
+from tests.inference.pipeline.networks_for_tests import write_network
 
 CLASSES = ("neutrophil", "lymphocyte", "blast")
 
@@ -55,3 +59,22 @@ def test_calibration_error_of_known_confidences():
 def test_nothing_to_compare_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         evaluate([], [])
+
+
+def square(rng, *views):
+    crops = {name: [rng.integers(0, 256, (40, 40, 3), np.uint8)] for name in views}
+    return Square(crops["as_is"][0], ((0, 0), (9, 0), (9, 9)), True, crops)
+
+
+def test_a_view_that_a_cell_lacks_is_left_out_of_its_mean(tmp_path):
+    seen = {"side": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "preprocessing": "crop", "half_turn": False}
+    views = {"as_is": 1, "reinhard": 3}
+    network = runtime.load("wbc", write_network(tmp_path, input={**seen, "views": views}))
+    rng = np.random.default_rng(0)
+    squares = [square(rng, "as_is", *more) for more in ([], ["reinhard"], [], ["reinhard"])]
+    expected = np.concatenate([score(one.views, network) for one in squares])
+    np.testing.assert_allclose(ask(squares, network).logits, expected, atol=1e-5)
+    alone = score({"as_is": squares[0].views["as_is"]}, network)
+    np.testing.assert_allclose(ask(squares, network).logits[:1], alone, atol=1e-5)
+    with pytest.raises(ValueError, match="same views"):
+        views_of(squares)

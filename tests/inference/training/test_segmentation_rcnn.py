@@ -12,6 +12,7 @@ from inference.pipeline.segmentation_rcnn import Htc, MaskRcnnSwin
 from inference.training import segmentation_rcnn_run
 from inference.training.__main__ import main
 from inference.training.segmentation_rcnn import Recipe, Trainer, Windows, painted_over, targets_of, train
+from inference.training.segmentation_run import FOLDERS
 from inference.training.segmentation_scenes import Scene
 from tests.inference.training.test_segmentation import drawn, labelled, round_cells, scene_of
 
@@ -83,8 +84,10 @@ def test_sides_that_the_network_cannot_halve_are_refused(tmp_path):
 
 @pytest.fixture
 def data(tmp_path):
-    """One validation field with its boxes."""
+    """One validation field with its boxes; the other sets are empty."""
     folder = tmp_path / "fields_txl"
+    for name in FOLDERS:
+        (tmp_path / name).mkdir()
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True)
     Image.fromarray(drawn()).save(folder / "images" / "a.png")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import registry, runtime
 from inference.training import wbc_card, wbc_run
 from inference.training.attributes import UNKNOWN
@@ -169,6 +170,13 @@ def test_a_training_that_looks_at_a_corner_mark_is_stopped(tmp_path):
     recipe = replace(RECIPE, side=64, first_side=64, epochs=20, draws=96, **plain)
     with pytest.raises(ShortcutLearning, match="shortcut learning"):
         train(recipe, (marked, marked), tmp_path, workers=0)
+
+
+def test_without_a_validation_cell_that_was_found_nothing_is_trained(crops, tmp_path):
+    lost = replace(crops, found=np.zeros(len(crops.labels), bool))
+    with pytest.raises(PipelineError, match="No cell was found in any of the 16 validation images"):
+        train(RECIPE, (crops, lost), tmp_path / "out", workers=0)
+    assert not (tmp_path / "out").exists()
 
 
 def test_written_weights_load_as_their_card_says(crops, tmp_path, monkeypatch):

@@ -1,16 +1,20 @@
 import csv
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks import registry, runtime, wbc
+from inference.training import wbc_card
 from inference.training.__main__ import main
 from inference.training.attributes import ATTRIBUTES, UNKNOWN, coded
-from inference.training.crops import SIDE, cut_all
+from inference.training.crops import SIDE, Crops, cut_all
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
+from inference.training.wbc import Recipe
 from inference.training.wbc_run import folders_needed
 from tests.inference.pipeline.networks_for_tests import ARCHITECTURE
 from tests.inference.pipeline.test_single_cell import cell_image
@@ -97,6 +101,53 @@ def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
     assert recipe.start == registry.card("wbc").sha256
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--architecture", "resnet81"], r"resnet81 is no network.*regnetx_002"),
+        (
+            ["--data", "nowhere"],
+            r"no folder nowhere/wbc_pbc\. --data takes the folder that holds wbc_pbc, wbc_apl",
+        ),
+        (["--start", "nowhere"], r"no folder nowhere\. --start takes the folder"),
+        (["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE], r"holds a regnetx_002; choose"),
+        (["--views", "levels", "stretched"], r"--views levels stretched lacks as_is"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_any_work(options, said, data, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match=said):
+        main(["wbc", "--data", str(data), "--out", str(out), *options])
+    assert not out.exists()
+
+
+def test_only_the_folders_of_the_laboratories_learnt_from_are_needed():
+    assert "wbc_chula" in folders_needed() and "wbc_chula" not in folders_needed(("chula",))
+    assert "fields_txl" in folders_needed(("raabin",)), "the fields of pbc are there too"
+    assert "fields_txl" not in folders_needed(("raabin", "pbc"))
+
+
+def test_the_card_holds_nothing_of_a_laboratory_that_was_held_out(data):
+    recipe = Recipe(architecture=ARCHITECTURE, held_out=("pbc", "chula"))
+    network = runtime.FromPixels(wbc.build(ARCHITECTURE, len(WBC_CLASSES)), recipe.contract)
+    shutil.rmtree(data / "wbc_pbc")
+    shutil.rmtree(data / "wbc_chula")
+    card = wbc_card.draft(recipe, "0", network, data)
+    assert [text["name"] for text in card["data"]] == [
+        "wbc_apl",
+        "wbc_ood_bcisc",
+        "fields_txl, white cells of the Raabin fields",
+    ]
+    assert "not learnt from: wbc_pbc, wbc_chula" in card["limits"][-1]
+    seen = card["input"]
+    assert (len(seen["stain_ranges"]["cell"]), len(seen["stain_ranges"]["field"])) == (2, 2)
+    assert set(seen["stain_references"]) == set(seen["macenko_references"]) == {"cell", "field"}
+
+
+def test_without_a_laboratory_with_both_there_are_no_references(data):
+    assert wbc_card.stain_references(data, ("pbc", "bcisc")) == {}
+
+
 def test_every_laboratory_gives_its_own_cells(data):
     listed = {name: (len(one.cells(data, TRAIN)), one.val) for name, one in LABORATORIES.items()}
     assert listed == {
@@ -121,8 +172,35 @@ def test_crops_hold_the_cell_and_its_mask_and_are_cut_once(data, tmp_path):
     for image, mask in zip(crops.images, crops.masks, strict=True):
         assert image[mask > 200].mean() < image[mask < 20].mean() - 30
     for cell in cells:
-        cell.path.unlink()
+        cell.path.rename(cell.path.with_suffix(".gone"))
     assert (cut_all(cells, tmp_path / "kept.npz").images == crops.images).all()
+
+
+def test_crops_are_cut_anew_from_other_files_boxes_or_masks(data, tmp_path, monkeypatch):
+    """The labels are the same in all cases."""
+    kept = tmp_path / "kept.npz"
+    boxed, another = LABORATORIES["raabin"].cells(data, VAL)
+    first = cut_all([boxed], kept).images
+    elsewhere = replace(boxed, box=(5.0, 5.0, 60.0, 60.0))
+    for other in (another, elsewhere):
+        assert not (cut_all([other], kept).images == first).all()
+        assert (cut_all([boxed], kept).images == first).all()
+    card = registry.card(registry.SEGMENTATION_NETWORK)
+    changed = replace(card, text={**card.text, "sha256": "0"})
+    monkeypatch.setattr("inference.training.crops.registry.card", lambda name: changed)
+    anew = []
+    monkeypatch.setattr(
+        "inference.training.crops._cut_anew",
+        lambda cells: anew.append(cells) or Crops.joined([kept_of(kept)]),
+    )
+    cut_all([boxed], kept)
+    cut_all([boxed], kept)
+    assert anew == [[boxed]]
+
+
+def kept_of(cache):
+    with np.load(cache) as columns:
+        return Crops(**{name: column for name, column in columns.items() if name != "made_from"})
 
 
 def test_attributes_are_coded_by_their_place():
