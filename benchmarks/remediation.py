@@ -12,6 +12,7 @@ remedies, in one run.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,22 +23,15 @@ from inference.pipeline.explanation import explain
 from inference.pipeline.findings import Call, Shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
-from inference.pipeline.remediation import Doubted, Remedies, remediate
-from inference.pipeline.seen_colours import BEYOND, SeenColours
+from inference.pipeline.remediation import Doubted, Remedies, doubts, remediate
+from inference.pipeline.seen_colours import AS_IS, BEYOND, SeenColours
 from inference.pipeline.seen_filter import SeenFilter
 from inference.training.boxed_cells import cut_labelled
 from inference.training.cell_images import read_cell_image
-from inference.training.labels import Sample, samples
-from inference.training.laboratories import LABORATORIES, TRAIN, VAL, pixel_um
+from inference.training.labels import Sample
+from inference.training.laboratories import pixel_um, to_try_on
 
 SETS = ("jiangxi", "bcisc", "chula", "raabin", "apl", "pbc")
-
-
-def listed(name: str, data: Path) -> list[Sample]:
-    """The cells of a set: the one never learnt from whole, of the others those for validation, if any."""
-    if name == "jiangxi":
-        return samples(data / "wbc_ood_jiangxi", "ood_dev")
-    return LABORATORIES[name].cells(data, VAL) or LABORATORIES[name].cells(data, TRAIN)
 
 
 @dataclass(slots=True)
@@ -72,11 +66,9 @@ def one(sample: Sample, network: Network, tally: Tally) -> None:
     square = cut_labelled(image, sample.box, card, config)
     began = time.perf_counter()
     (call,) = classify(square.views, network)
-    first = next(iter(square.views.values()))
-    (where,) = explain(first, [call.label], [square.outline], (network.module, card))
+    (where,) = explain(square.views[AS_IS], [call.label], [square.outline], (network.module, card))
     plain = time.perf_counter() - began
-    off, beyond = where.focus_ratio < card.focus_below, BEYOND in square.notices
-    triggers = tuple(name for name, holds in (("off_cell", off), ("stain", beyond)) if holds)
+    triggers = doubts(where.focus_ratio, BEYOND in square.notices, card)
     if not triggers:
         return tally.add(sample.label, call, call)
     colours, through = SeenColours.of(image, shown, card, config), SeenFilter.of(image, shown, card)
@@ -94,7 +86,7 @@ def one(sample: Sample, network: Network, tally: Tally) -> None:
     return tally.add(sample.label, call, after)
 
 
-def measure(cells: list[Sample], network: Network) -> str:
+def measure(cells: Sequence[Sample], network: Network) -> str:
     tally = Tally()
     for sample in cells:
         one(sample, network, tally)
@@ -114,9 +106,8 @@ def main(given: argparse.Namespace) -> None:
     columns = "n | doubted | % right before | after | mended | made worse | doubt removed | doubt added"
     print(f"| set | {columns} | what stands | time |\n|{'---|' * 11}")
     for name in given.sets or SETS:
-        cells = listed(name, given.data)
-        thinned = cells[:: max(1, len(cells) // given.cells)]
-        print(f"| {name} | {measure(thinned, network)} |", flush=True)
+        cells = to_try_on(name, given.data, given.cells)
+        print(f"| {name} | {measure(cells, network)} |", flush=True)
 
 
 if __name__ == "__main__":

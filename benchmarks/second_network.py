@@ -8,31 +8,27 @@ own doubt (confidence below 0.7 or abstained), by the disagreement, and by eithe
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline.calls import SECOND_NETWORK
-from inference.pipeline.classification import classify
+from inference.pipeline.classification import Calibration
 from inference.pipeline.config import Config
+from inference.pipeline.findings import Call
 from inference.pipeline.networks import registry, runtime
-from inference.training.evaluate_wbc import cut_squares, views_of
-from inference.training.labels import Sample, samples
-from inference.training.laboratories import LABORATORIES, VAL
+from inference.training.evaluate_wbc import ask, cut_squares
+from inference.training.labels import Sample
+from inference.training.laboratories import to_try_on
 
 SETS = ("pbc", "apl", "raabin", "jiangxi")
 
 
-def listed(name: str, data: Path) -> list[Sample]:
-    if name == "jiangxi":
-        return samples(data / "wbc_ood_jiangxi", "ood_dev")
-    return LABORATORIES[name].cells(data, VAL)
-
-
-def row(cells: list[Sample], networks: list[runtime.Network]) -> str:
+def row(cells: Sequence[Sample], networks: list[runtime.Network]) -> str:
     """The line of one set; the squares are those of the first network's card."""
-    first, second = (classify(views_of(cut_squares(cells, one.card)), one) for one in networks)
+    first, second = (called(cells, network) for network in networks)
     truth = np.array([cell.label for cell in cells])
     right = np.array([call.label for call in first]) == truth
     agree = np.array([a.label == b.label for a, b in zip(first, second, strict=True)])
@@ -42,6 +38,11 @@ def row(cells: list[Sample], networks: list[runtime.Network]) -> str:
     found = [share(of[~right]) for of in (doubt, ~agree, doubt | ~agree)]
     parts = [share(right), share(other), share(agree), share(right[agree]), share(right[~agree])]
     return " | ".join([str(len(cells)), *parts, " / ".join(found), share(~agree & ~doubt)])
+
+
+def called(cells: Sequence[Sample], network: runtime.Network) -> list[Call]:
+    squares = cut_squares(cells, network.card)
+    return Calibration.of(network.card).calls(ask(squares, network).logits)
 
 
 def share(of: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> str:
@@ -55,8 +56,8 @@ def main(given: argparse.Namespace) -> None:
     print(f"| set | {said} | wrong calls found by doubt / disagreement / either | more to review |")
     print("|---|" + "---|" * 8)
     for name in given.sets or SETS:
-        cells = listed(name, given.data)
-        print(f"| {name} | {row(cells[:: max(1, len(cells) // given.cells)], networks)} |", flush=True)
+        cells = to_try_on(name, given.data, given.cells)
+        print(f"| {name} | {row(cells, networks)} |", flush=True)
 
 
 if __name__ == "__main__":

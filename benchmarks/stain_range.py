@@ -23,8 +23,9 @@ from inference.pipeline import stain, stain_range
 from inference.pipeline.findings import Image
 from inference.pipeline.stain import Method
 from inference.training.evaluate_segmentation import read_rgb
+from inference.training.laboratories import thinned
 from inference.training.perturb import perturb
-from inference.training.wbc_card import rim, stain_ranges, stain_references, thinned
+from inference.training.wbc_card import rim, stain_ranges, stain_references
 
 PERCENTILES = (1, 10, 50, 90, 99)
 PER_SET = 200

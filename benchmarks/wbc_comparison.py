@@ -32,14 +32,12 @@ from inference.pipeline.networks.registry import PreprocessingVariant
 from inference.pipeline.networks.wbc import ARCHITECTURES
 from inference.training.crops import SIDE, Crops, cut_all
 from inference.training.evaluate_wbc import evaluate
-from inference.training.labels import samples
-from inference.training.laboratories import TRAIN, VAL
+from inference.training.laboratories import TRAIN, VAL, unseen
 from inference.training.wbc import Recipe, logits, train
 from inference.training.wbc_run import load_crops
 
 FIVE = DIFFERENTIAL_CLASSES[:5]
 HELD_OUT = ("chula", "bcisc")
-UNSEEN = (*HELD_OUT, "jiangxi")
 FILTERED_SIDE = 224
 """Side in px of the crops for which the filter is made."""
 REFERENCES = 40
@@ -88,6 +86,8 @@ def only(crops: Crops, laboratory: str) -> Crops:
 
 def filtered(crops: Crops, variant: PreprocessingVariant, reference: stain.Fitted) -> Crops:
     """Pass every crop through the filter at the size for which it is made; v4 fits the stain of each."""
+    if variant is PreprocessingVariant.NONE:
+        return crops
     images = np.stack([_filtered(crop, variant, reference) for crop in crops.images])
     return replace(crops, images=images)
 
@@ -113,21 +113,17 @@ def compare_architectures(given: argparse.Namespace) -> None:
 def compare_preprocessing(given: argparse.Namespace) -> None:
     parts = crops_of(given)
     everything = Crops.joined(parts)
-    jiangxi = samples(given.data / "wbc_ood_jiangxi", "ood_dev")
-    unseen = {name: only(everything, name) for name in HELD_OUT}
-    unseen["jiangxi"] = cut_all(jiangxi, given.out / "jiangxi.npz")
+    others = {name: only(everything, name) for name in HELD_OUT}
+    others["jiangxi"] = cut_all(unseen(given.data), given.out / "jiangxi.npz")
     known = parts[0].without(HELD_OUT), parts[1].without(HELD_OUT)
     own = only(known[0], "pbc").images
     reference = stain.fit(list(own[:: len(own) // REFERENCES]), stain.Method.MACENKO)
     for number, name in enumerate(given.names or SEEN):
         variant, view = SEEN[name]
-        made = [filtered(of, variant, reference) if variant != "none" else of for of in known]
+        made = [filtered(of, variant, reference) for of in known]
         tried: Table = {
             "wbc_pbc val": (only(made[1], "pbc"), None),
-            **{
-                key: (filtered(of, variant, reference) if variant != "none" else of, FIVE)
-                for key, of in unseen.items()
-            },
+            **{key: (filtered(of, variant, reference), FIVE) for key, of in others.items()},
         }
         if number == 0:
             head("crops are seen", tried)

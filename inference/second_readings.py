@@ -7,7 +7,7 @@ import numpy as np
 from django.conf import settings
 
 from inference import pictures
-from inference.pipeline.findings import Call, Cell, Explanation, Findings, Image
+from inference.pipeline.findings import Cell, Findings
 from inference.second_reader.door import from_settings
 from inference.second_reader.prompt import ClassContext
 from inference.second_reader.reader import Sight
@@ -44,13 +44,10 @@ def _least_sure(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _sight(cell: Cell) -> Sight:
-    if cell.call is None or cell.explanation is None or cell.crop is None:
-        raise ValueError("Only a cell that was called and explained can be read.")
-    return sight(np.asarray(cell.crop), cell.call, cell.explanation)
-
-
-def sight(crop: Image, call: Call, explanation: Explanation) -> Sight:
     """Return all that a second reader is shown and told about a cell: nothing about whose it is."""
+    call, explanation, crop = cell.call, cell.explanation, np.asarray(cell.crop)
+    if call is None or explanation is None:
+        raise ValueError("Only a cell that was called and explained can be read.")
     context = ClassContext(
         call.label, call.confidence, tuple(call.probabilities), (), explanation.focus_ratio
     )

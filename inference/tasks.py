@@ -27,8 +27,6 @@ from inference.pipeline.config import Config, SegmentationEngine
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
-NETWORK = "wbc"
-"""The network whose calls have heat maps."""
 HEAT_MAP_FIGURES = ("strength", "focus_ratio", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
 INTERNAL_ERROR = gettext_noop(
     "The analysis stopped at a fault of the program, which has been logged. Repeat it; if it stops again,"
@@ -192,11 +190,13 @@ def _predict(image: bytes, suffix: str) -> dict[str, Any]:
 def _heat_map(row: Cell, method: str, label: str) -> dict[str, Any]:
     from inference.pipeline.findings import Method
     from inference.pipeline.heat_map import heat_map
+    from inference.pipeline.networks import registry
 
     called_by = {used.name: used.sha256 for used in records.networks(row.run)}
+    sha256 = called_by.get(registry.WBC_NETWORK, "")
     with row.crop.open() as file:
         crop = pictures.pixels(file)
-    found = heat_map(crop, records.instance(row), label, Method(method), called_by.get(NETWORK, ""))
+    found = heat_map(crop, records.instance(row), label, Method(method), sha256)
     heated = pictures.heatmap_png(found.drawn)
     return {
         "label": label,

@@ -117,16 +117,6 @@ def classify(
     ]
 
 
-def score(
-    views: Mapping[str, Sequence[Image]],
-    network: Network,
-    batch: int = 32,
-    augmentation: Augmentation | None = None,
-) -> Logits:
-    """Return the logits float32 (n, classes) of `answers`."""
-    return answers(views, network, batch, augmentation).logits
-
-
 def answers(
     views: Mapping[str, Sequence[Image]],
     network: Network,

@@ -20,6 +20,7 @@ from inference.pipeline.findings import Attempt, Call, Image, Outline, Remediati
 from inference.pipeline.levels import mask_of
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.seen_colours import AS_IS
 
 METHODS = {Remedy.REINHARD: stain.Method.REINHARD, Remedy.MACENKO: stain.Method.MACENKO}
 
@@ -31,6 +32,13 @@ RIM = 0.02
 
 See = Callable[[Sequence[Image], Sequence[Outline]], Mapping[str, Sequence[Image]]]
 """Shows crops with their outlines in all views of the network."""
+
+
+def doubts(focus_ratio: float, stain_beyond: bool, card: Card) -> tuple[str, ...]:
+    """Return why a call is in doubt, nothing where it is not: by the share of the evidence on the cell, and
+    by whether the stain is further from the network's than normalisation can bridge."""
+    reasons = {"off_cell": focus_ratio < card.focus_below, "stain": stain_beyond}
+    return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +151,7 @@ def _try(
     crops, outlines = [crop for crop, _ in shown], [outline for _, outline in shown]
     views = see(crops, outlines)
     calls = classify(views, network, config.declared_classes, config.cells.wbc_batch, Augmentation.NONE)
-    first = next(iter(views.values()))
-    looked = explain(first, [call.label for call in calls], outlines, (network.module, network.card))
+    looked = explain(views[AS_IS], [call.label for call in calls], outlines, (network.module, network.card))
     return [(call, where.focus_ratio) for call, where in zip(calls, looked, strict=True)]
 
 

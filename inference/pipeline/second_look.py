@@ -20,7 +20,7 @@ from inference.pipeline.findings import (
     SecondCall,
     Stored,
 )
-from inference.pipeline.remediation import Doubted, remediate
+from inference.pipeline.remediation import Doubted, doubts, remediate
 
 AT_ONCE = 32
 
@@ -40,10 +40,11 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Some cells, all parts in the same order: their crops, uint8 RGB (side, side, 3), as they are explained,
-    and the outlines in crop pixels."""
+    """Some cells, all parts in the same order: their crops, uint8 RGB (side, side, 3), as they were cut and
+    as they are explained, and the outlines in crop pixels."""
 
     crops: list[Image]
+    explained: list[Image]
     outlines: list[Outline]
     called: Sequence[Called]
 
@@ -63,9 +64,9 @@ def second_look(
     (whites, crops), looked = cells, list[Looked]()
     for start in range(0, len(whites), AT_ONCE):
         some = slice(start, start + AT_ONCE)
-        shown = [np.asarray(crop) for crop in crops[some]]
+        cut = [np.asarray(crop) for crop in crops[some]]
         outlines = [reader.outline(instance) for instance in whites[some]]
-        looked += _look(reader, _Batch(reader.filter.crops(shown), outlines, called[some]))
+        looked += _look(reader, _Batch(cut, reader.filter.crops(cut), outlines, called[some]))
         part(len(looked) / len(whites))
     return looked
 
@@ -94,7 +95,7 @@ def _explained(
     reader: Reader, batch: _Batch, calls: Sequence[Call], places: Sequence[int]
 ) -> list[Explanation]:
     return explain(
-        [batch.crops[place] for place in places],
+        [batch.explained[place] for place in places],
         [calls[place].label for place in places],
         [batch.outlines[place] for place in places],
         (reader.network.module, reader.network.card),
@@ -107,18 +108,12 @@ def _remedied(
     """Call the doubted cells of a batch again, where the laboratory chose that."""
     if reader.remedies is None:
         return {}
-    doubted = {}
+    doubted, beyond = {}, reader.colours.beyond is not None
     for place, explanation in enumerate(explanations):
-        off_cell = explanation.focus_ratio < reader.network.card.focus_below
-        doubts = (("off_cell", off_cell), ("stain", reader.colours.beyond is not None))
-        if triggers := tuple(name for name, holds in doubts if holds):
-            doubted[place] = Doubted(
-                batch.crops[place],
-                batch.outlines[place],
-                batch.called[place][0],
-                explanation.focus_ratio,
-                triggers,
-            )
+        focus = explanation.focus_ratio
+        if triggers := doubts(focus, beyond, reader.network.card):
+            cell = batch.crops[place], batch.outlines[place], batch.called[place][0]
+            doubted[place] = Doubted(*cell, focus, triggers)
     tried = remediate([*doubted.values()], reader.remedies, reader.see, reader.network, reader.config)
     return dict(zip(doubted, tried, strict=True))
 
@@ -129,7 +124,7 @@ def _kept(reader: Reader, batch: _Batch, looked: Sequence[Looked]) -> list[Looke
     shown = [place for place, one in enumerate(looked) if one.reasons]
     maps = [np.asarray(one.explanation.heatmap) for one in looked if one.reasons and one.explanation]
     given = receipts(
-        [batch.crops[place] for place in shown],
+        [batch.explained[place] for place in shown],
         maps,
         [looked[place].call.label for place in shown],
         reader.network,

@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline.classification import answers, unit
+from inference.pipeline.classification import unit
 from inference.pipeline.networks.runtime import Network
-from inference.training.evaluate_wbc import cut_squares, views_of
+from inference.training.evaluate_wbc import CELLS_AT_ONCE, ask, cut_squares
 from inference.training.labels import Sample
 
 MOST = 200
 """So many cells of a class stand for it: they fix its mean and the ends of its range."""
 
 QUANTILES = (0.05, 0.5, 0.95)
-CELLS_AT_ONCE = 128
 
 
 def embedding_reference(cells: Sequence[Sample], network: Network) -> dict[str, Any]:
@@ -40,7 +39,7 @@ def _evenly(cells: Sequence[Sample]) -> list[Sample]:
 def _embedded(cells: Sequence[Sample], network: Network) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(cells), CELLS_AT_ONCE):
         squares = cut_squares(cells[start : start + CELLS_AT_ONCE], network.card)
-        yield answers(views_of(squares), network).embedding
+        yield ask(squares, network).embedding
 
 
 def described(embeddings: NDArray[np.float32], labels: Sequence[str]) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """The laboratories whose labelled white cells a network can learn from, and which cells each gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from inference.training.labels import INDEX, Choice, Sample, listing, rows_of, samples
 
 TRAIN, VAL = "train", "val"
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,23 @@ LABORATORIES = {
     )
 }
 """The order decides the order of the crops. wbc_ood_jiangxi is none of them: it stays unseen for good."""
+
+
+def unseen(data: Path) -> list[Sample]:
+    """List the cells of wbc_ood_jiangxi."""
+    return samples(data / "wbc_ood_jiangxi", "ood_dev")
+
+
+def to_try_on(name: str, data: Path, about: int) -> Sequence[Sample]:
+    """List about so many cells to try a network on, evenly taken: of "jiangxi" those that no network has
+    learnt from, of a laboratory those for validation or, where it has none, for training."""
+    cells = unseen(data) if name == "jiangxi" else LABORATORIES[name].cells(data, VAL)
+    return thinned(cells or LABORATORIES[name].cells(data, TRAIN), about)
+
+
+def thinned(listed: Sequence[Item], about: int) -> Sequence[Item]:
+    """Return every n-th of a list, so that about the wanted number is left."""
+    return listed[:: max(1, len(listed) // about)]
 
 
 def pixel_um(cell: Sample) -> float | None:

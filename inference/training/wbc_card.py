@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from inference.pipeline.stain_range import StainRange, joined
 from inference.training.attributes import ATTRIBUTES
 from inference.training.evaluate_segmentation import read_rgb
 from inference.training.labels import INDEX, LEFT_OUT, SUBTYPES, rows_of
-from inference.training.laboratories import LABORATORIES, TRAIN
+from inference.training.laboratories import LABORATORIES, TRAIN, thinned
 from inference.training.wbc import Recipe
 
 VERSION = "1.1.0"
@@ -34,8 +34,6 @@ benchmarks/stain_range.py gives the shares of images beyond it. With the ranges 
 have images of single cells, none of 201 training and 263 validation cells of wbc_pbc lay beyond it, as they
 are and blurred, and 8.5 and 11 % of them with the densities changed by up to 25 %; its other sets were not
 measured with these ranges. Stains never learnt from: see tests/inference/pipeline/test_stain_range.py."""
-
-Item = TypeVar("Item")
 
 DATA = {
     "pbc": {
@@ -194,11 +192,6 @@ def _fields_of(name: str, folder: Path) -> list[Path]:
 def rim(field: Image) -> list[Image]:
     """Return the four strips along the border of a field, uint8 RGB."""
     return [field[:RIM], field[-RIM:], field[RIM:-RIM, :RIM], field[RIM:-RIM, -RIM:]]
-
-
-def thinned(listed: Sequence[Item], about: int) -> Sequence[Item]:
-    """Return every n-th of a list, so that about the wanted number is left."""
-    return listed[:: max(1, len(listed) // about)]
 
 
 def _median(files: Sequence[Path]) -> stain.Reference:

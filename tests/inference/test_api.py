@@ -1,7 +1,6 @@
 """The API: fixed names and shapes, one shape of refusal, and the same rules as the pages."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -156,19 +155,6 @@ def test_a_bad_image_never_reaches_a_worker(api_for, clinician, field_file, monk
     monkeypatch.setattr(predictions, "MAX_BYTES", 100)
     large = api_for(clinician).post(f"{V1}/predict/", {"file": field_file()}, format="multipart")
     assert refusal(large) == (422, "too_large")
-
-
-@pytest.fixture
-def at_once(monkeypatch):
-    """A worker who answers within the request: the task itself, without a broker in between."""
-    given = {}
-
-    def answer_of(task, arguments):
-        getattr(tasks, task.rpartition(".")[2])("here", *arguments)
-        return json.loads(given["here"])
-
-    monkeypatch.setattr(answers, "give", lambda place, said: given.update({place: json.dumps(said)}))
-    monkeypatch.setattr(answers, "_answer_of", answer_of)
 
 
 def cell_file(name="cell.png", mode="RGB", **options):

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 
 import numpy as np
 import pytest
@@ -11,23 +10,11 @@ from django.urls import reverse
 from PIL import Image
 
 from accounts.models import AuditEvent
-from inference import answers, heat_maps, pictures, tasks
+from inference import heat_maps, pictures
 from inference.models import Cell
 from inference.pipeline.networks import registry
 
 V1 = "/api/v1"
-
-
-@pytest.fixture
-def at_once(monkeypatch):
-    given = {}
-
-    def answer_of(task, arguments):
-        getattr(tasks, task.rpartition(".")[2])("here", *arguments)
-        return json.loads(given["here"])
-
-    monkeypatch.setattr(answers, "give", lambda place, said: given.update({place: json.dumps(said)}))
-    monkeypatch.setattr(answers, "_answer_of", answer_of)
 
 
 @pytest.fixture

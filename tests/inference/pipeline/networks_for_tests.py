@@ -8,6 +8,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from inference.pipeline.classification import answers
 from inference.pipeline.networks import registry, wbc
 from inference.pipeline.networks.registry import Card
 
@@ -19,6 +20,11 @@ def reinhard_card() -> Card:
     """The shipped card as of a network that also sees its cells in its training stain."""
     shipped = registry.card("wbc")
     return replace(shipped, input=replace(shipped.input, views={"as_is": 2.0, "reinhard": 1.0}))
+
+
+def score(views, network, **options):
+    """The logits float32 (n, classes) of a network about cells."""
+    return answers(views, network, **options).logits
 
 
 def write_network(folder: Path, values: int = 0, **changes: object) -> Path:

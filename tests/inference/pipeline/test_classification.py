@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from inference.pipeline.classification import Calibration, calibrate, call, classify, energy, score, unit
+from inference.pipeline.classification import Calibration, calibrate, call, classify, energy, unit
 from inference.pipeline.config import Augmentation
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import runtime
-from tests.inference.pipeline.networks_for_tests import LABELS, write_network
+from tests.inference.pipeline.networks_for_tests import LABELS, score, write_network
 
 
 @pytest.fixture

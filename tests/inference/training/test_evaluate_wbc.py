@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from inference.pipeline.classification import score
 from inference.pipeline.findings import Call
 from inference.pipeline.networks import runtime
 from inference.pipeline.single_cell import Square
 from inference.training.evaluate_wbc import ask, calibration_error, evaluate, views_of
-from tests.inference.pipeline.networks_for_tests import write_network
+from tests.inference.pipeline.networks_for_tests import score, write_network
 
 CLASSES = ("neutrophil", "lymphocyte", "blast")
 
