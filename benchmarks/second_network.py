@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from inference.pipeline.calls import SECOND_NETWORK
 from inference.pipeline.classification import Calibration
 from inference.pipeline.config import Config
 from inference.pipeline.findings import Call
@@ -50,8 +49,10 @@ def share(of: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> str:
 
 
 def main(given: argparse.Namespace) -> None:
-    names = (registry.WBC_NETWORK, SECOND_NETWORK)
-    networks = [runtime.Network(registry.read_card(name, given.weights)) for name in names]
+    networks = [
+        runtime.Network(registry.read_card(name, given.weights))
+        for name in (registry.WBC_NETWORK, registry.SECOND_NETWORK)
+    ]
     said = "n | first right, % | second right | agree | right where they agree | right where not"
     print(f"| set | {said} | wrong calls found by doubt / disagreement / either | more to review |")
     print("|---|" + "---|" * 8)

@@ -28,9 +28,6 @@ from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.slide import Slide
 from inference.pipeline.spool import Spool
 
-SECOND_NETWORK = "wbc_second"
-"""A network that calls every cell as well, where the folder of weights has one."""
-
 CROPS_AT_ONCE = 256
 
 Part = Callable[[float], None]
@@ -41,8 +38,7 @@ def white_cell_networks(folder: Path = registry.WEIGHTS) -> list[Network]:
 
     Raises NetworkUnavailable when weights are missing or not those of their card.
     """
-    there = [SECOND_NETWORK] if SECOND_NETWORK in registry.names(folder) else []
-    return [runtime.load(name, folder) for name in (registry.WBC_NETWORK, *there)]
+    return [runtime.load(name, folder) for name in registry.white_cell_networks(folder)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import registry
 from inference.pipeline.networks.wbc import ARCHITECTURES, build
 from inference.pipeline.seen_colours import AS_IS
-from inference.training import wbc_run
+from inference.training import wbc_card, wbc_run
 from inference.training.laboratories import LABORATORIES
 from inference.training.wbc import Recipe
 
@@ -47,6 +47,7 @@ def _add_wbc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that augment")
     recipe = parser.add_argument_group("recipe")
     add = partial(recipe.add_argument, default=argparse.SUPPRESS)
+    add("--name", choices=list(wbc_card.INTENDED_USE), help="the network it is trained as")
     add("--architecture", "--arch", help=f"{', '.join(ARCHITECTURES)}, or the name of any timm classifier")
     add("--init", choices=("scratch", "imagenet"), help="what the backbone starts from")
     add("--epochs", type=int)
@@ -59,6 +60,8 @@ def _add_wbc(parser: argparse.ArgumentParser) -> None:
     add("--weak-share", type=float, help="share of the training that augments weakly, at its beginning")
     add("--focal", type=float, help="share of the focal loss, 0-1; the rest is smoothed cross entropy")
     add("--views", nargs="+", choices=("as_is", "levels", "stretched"), help="how crops are seen")
+    add("--shown", nargs="+", choices=("as_is", "levels", "stretched"), help="of --views, those in use")
+    add("--upright", dest="half_turn", action="store_false", help="not turned by 180° as well in use")
     add("--held-out", nargs="+", choices=list(LABORATORIES), help="laboratories not to learn from")
     add("--seed", type=int)
 
@@ -147,7 +150,7 @@ def _started(recipe: Recipe, folder: Path | None) -> str:
     """Return the sha256 of the weights to start from, nothing for random ones."""
     if folder is None:
         return ""
-    card = registry.read_card(registry.WBC_NETWORK, folder)
+    card = registry.read_card(recipe.name, folder)
     if card.architecture != recipe.architecture:
         raise SystemExit(f"{folder} holds a {card.architecture}; choose that by --architecture.")
     return card.sha256
@@ -157,6 +160,11 @@ def _check(recipe: Recipe) -> None:
     """Find out now what would otherwise stop the training when the crops have been cut."""
     if AS_IS not in recipe.views:
         raise SystemExit(f"--views {' '.join(recipe.views)} lacks {AS_IS}, which has to be one of the views.")
+    if recipe.shown and not {AS_IS} <= {*recipe.shown} <= {*recipe.views}:
+        raise SystemExit(
+            f"--shown {' '.join(recipe.shown)} has to hold {AS_IS}, and no view that is not learnt from"
+            f" ({', '.join(recipe.views)})."
+        )
     try:
         build(recipe.architecture, len(WBC_CLASSES), recipe.init, side=recipe.side)
     except ValueError as error:

@@ -17,7 +17,7 @@ from inference.pipeline.errors import PipelineError
 from inference.pipeline.findings import Image
 from inference.pipeline.levels import shown
 from inference.pipeline.networks import wbc
-from inference.pipeline.networks.registry import InputContract
+from inference.pipeline.networks.registry import WBC_NETWORK, InputContract
 from inference.pipeline.networks.runtime import FromPixels, prepare
 from inference.training.attributes import SIZES
 from inference.training.augmentation import Generator, Stain, Strangers, Strength, augment
@@ -54,8 +54,12 @@ class Recipe:
     `focal` is the share of the focal loss, the rest is smoothed cross entropy. `head_epochs` train the heads
     only, for a backbone that comes with ImageNet weights. `held_out` laboratories are not learnt from, and
     `start` is the sha256 of the weights that the training starts from, nothing for random ones.
+
+    `name` is the network that it is trained as. The product shows a cell in the `shown` views, all of `views`
+    where none is named, upright and, with `half_turn`, turned by 180° as well.
     """
 
+    name: str = WBC_NETWORK
     architecture: str = wbc.ARCHITECTURE
     init: str = "scratch"
     views: tuple[str, ...] = ("as_is", "levels", "stretched")
@@ -81,6 +85,8 @@ class Recipe:
     seed: int = 1
     held_out: tuple[str, ...] = ()
     start: str = ""
+    shown: tuple[str, ...] = ()
+    half_turn: bool = True
 
     def side_at(self, epoch: int) -> int:
         """Return the side in px to train an epoch at: small at first, for speed, in steps of 16 px."""
@@ -99,8 +105,8 @@ class Recipe:
     @property
     def contract(self) -> InputContract:
         """The input contract of a network trained this way."""
-        views = dict.fromkeys(self.views, 1.0)
-        return InputContract(self.side, MEAN, STD, PREPROCESSING, views=views, half_turn=True)
+        views = dict.fromkeys(self.shown or self.views, 1.0)
+        return InputContract(self.side, MEAN, STD, PREPROCESSING, views=views, half_turn=self.half_turn)
 
 
 def chances(crops: Crops, balance: float) -> NDArray[np.float64]:

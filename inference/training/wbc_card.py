@@ -19,7 +19,7 @@ from inference.training.labels import INDEX, LEFT_OUT, SUBTYPES, rows_of
 from inference.training.laboratories import LABORATORIES, TRAIN, thinned
 from inference.training.wbc import Recipe
 
-VERSION = "1.1.0"
+VERSIONS = {registry.WBC_NETWORK: "1.1.0", registry.SECOND_NETWORK: "1.0.0"}
 FIELDS = {"pbc": "fields_txl", "raabin": "fields_txl", "bcisc": "fields_bcisc"}
 """The folders with fields of the laboratories whose white cells are learnt from, of those that have any."""
 
@@ -60,10 +60,14 @@ DATA = {
 }
 """What a card says of the cells of each laboratory."""
 
+INTENDED_USE = {
+    registry.WBC_NETWORK: "Proposes a class for each segmented cell to a person who reviews it.",
+    registry.SECOND_NETWORK: "A second opinion on each segmented cell: where it disagrees with the first"
+    " network's call, a person looks at the cell. Its own calls are counted nowhere.",
+}
+
 TEXT: dict[str, Any] = {
     "task": "name single white cells of a peripheral blood smear in Romanowsky stains",
-    "intended_use": "For Research Use Only. Not for use in diagnostic procedures. Proposes a class for each"
-    " segmented cell to a person who reviews it.",
     "split": "column split of each index.csv: train (of wbc_ood_bcisc all of it) for the weights, val for"
     " temperature and thresholds; by patient in wbc_apl, by slide in wbc_chula, without patient identity in"
     " wbc_pbc, so figures on wbc_pbc are optimistic; in fields_txl by field, not by smear",
@@ -83,9 +87,11 @@ def draft(recipe: Recipe, sha256: str, network: FromPixels, data: Path) -> dict[
     """Write the card of a network that is not calibrated yet."""
     held_out, body = recipe.held_out, cast(Any, network.network)
     return {
-        "name": registry.WBC_NETWORK,
-        "version": VERSION,
+        "name": recipe.name,
+        "version": VERSIONS[recipe.name],
         "sha256": sha256,
+        "intended_use": f"For Research Use Only. Not for use in diagnostic procedures."
+        f" {INTENDED_USE[recipe.name]}",
         **TEXT,
         **_learnt_from(held_out),
         "architecture": recipe.architecture,

@@ -18,6 +18,7 @@ from inference.pipeline.networks.runtime import FromPixels, Network
 from inference.pipeline.seen_colours import AS_IS
 from inference.training import calibration, wbc_card
 from inference.training.crops import Crops, cut_all
+from inference.training.embedding_reference import embedding_reference
 from inference.training.evaluate_wbc import CELLS_AT_ONCE, ask, cut_squares, evaluate
 from inference.training.labels import Sample
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
@@ -34,13 +35,23 @@ def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None
 
     `start` is a folder with the card and weights to start from.
     """
-    started = _started(start)
+    started = _started(recipe.name, start)
     out.mkdir(parents=True, exist_ok=True)
     train_crops, val_crops = (load_crops(data, part, out, recipe.held_out) for part in (TRAIN, VAL))
     network = train(recipe, (train_crops, val_crops), out, workers, started)
-    sha256 = save_weights(network, out / f"{registry.WBC_NETWORK}.safetensors")
+    sha256 = save_weights(network, out / f"{recipe.name}.safetensors")
     write_card(wbc_card.draft(recipe, sha256, network, data), out)
-    write_card(calibrated(data, out, recipe.held_out), out)
+    finish(recipe, data, out)
+
+
+def finish(recipe: Recipe, data: Path, out: Path) -> None:
+    """Calibrate the network in a folder and write its card anew; that of the first network, by whose
+    embedding cells are compared, also says how the training cells lie in it."""
+    write_card(calibrated(data, out, recipe), out)
+    if recipe.name == registry.WBC_NETWORK:
+        network = runtime.Network(registry.read_card(recipe.name, out))
+        learnt = embedding_reference(_cells(data, TRAIN, recipe.held_out), network)
+        write_card({**network.card.text, "embedding": learnt}, out)
 
 
 def folders_needed(held_out: Collection[str] = ()) -> list[str]:
@@ -50,8 +61,8 @@ def folders_needed(held_out: Collection[str] = ()) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _started(folder: Path | None) -> FromPixels | None:
-    return runtime.torch_module(registry.read_card(registry.WBC_NETWORK, folder)) if folder else None
+def _started(name: str, folder: Path | None) -> FromPixels | None:
+    return runtime.torch_module(registry.read_card(name, folder)) if folder else None
 
 
 def load_crops(data: Path, part: str, out: Path, held_out: Iterable[str] = ()) -> Crops:
@@ -64,13 +75,13 @@ def _cells(data: Path, part: str, held_out: Iterable[str]) -> list[Sample]:
     return [cell for laboratory in taking_part for cell in laboratory.cells(data, part)]
 
 
-def calibrated(data: Path, out: Path, held_out: Iterable[str] = ()) -> dict[str, Any]:
+def calibrated(data: Path, out: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the card in a folder with temperature, thresholds and figures of the validation cells.
 
     The cells go the product's way, so that the calibration holds for what the product shows the network.
     """
-    network = runtime.Network(registry.read_card(registry.WBC_NETWORK, out))
-    cells = _cells(data, VAL, held_out)
+    network = runtime.Network(registry.read_card(recipe.name, out))
+    cells = _cells(data, VAL, recipe.held_out)
     logits, looked = _asked(cells, network)
     truth = np.array([WBC_CLASSES.index(cell.label) for cell in cells])
     card = {**network.card.text, **_fitted(logits, truth)}

@@ -18,6 +18,8 @@ from inference.pipeline.findings import NetworkUsed
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 WBC_NETWORK = "wbc"
+SECOND_NETWORK = "wbc_second"
+"""A network that calls every white cell as well, where the folder of weights has one."""
 SEGMENTATION_NETWORK = "segmentation"
 
 VIEWS = frozenset({"as_is", "levels", "stretched", "reinhard"})
@@ -116,6 +118,12 @@ def segmentation_network(engine: SegmentationEngine) -> str:
 def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
     """Return the names of all networks that have a card, sorted."""
     return tuple(sorted(path.stem for path in folder.glob("*.json")))
+
+
+def white_cell_networks(folder: Path = WEIGHTS) -> tuple[str, ...]:
+    """Return the name of the network that calls the white cells and, where it has a card, the second's."""
+    second = (SECOND_NETWORK,) if SECOND_NETWORK in names(folder) else ()
+    return (WBC_NETWORK, *second)
 
 
 def _triple(values: Any) -> Triple:

@@ -36,8 +36,8 @@ def test_the_sample_is_analysed_whole(analysed):
 def test_the_engine_without_a_network_analyses_and_names_no_network_of_its_own(analysed):
     by_watershed = analyse(SAMPLE, Config(engine=SegmentationEngine.WATERSHED), lambda stage, share: None)
     with_network, _ = analysed
-    assert [used.name for used in by_watershed.networks] == ["wbc"]
-    assert [used.name for used in with_network.networks] == ["wbc", "segmentation"]
+    assert [used.name for used in by_watershed.networks] == ["wbc", "wbc_second"]
+    assert [used.name for used in with_network.networks] == ["wbc", "wbc_second", "segmentation"]
     assert by_watershed.aggregate.rbc_count == pytest.approx(with_network.aggregate.rbc_count, rel=0.2)
 
 

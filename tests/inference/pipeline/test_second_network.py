@@ -10,10 +10,11 @@ from PIL import Image
 
 from inference.pipeline import analyse as order
 from inference.pipeline import single_cell
-from inference.pipeline.calls import SECOND_NETWORK, white_cell_networks
+from inference.pipeline.calls import white_cell_networks
 from inference.pipeline.classification import OTHER_TURNS
 from inference.pipeline.config import Augmentation, Config
 from inference.pipeline.errors import NetworkUnavailable
+from inference.pipeline.networks.registry import SECOND_NETWORK
 from inference.pipeline.payload import payload
 from tests.inference.pipeline.networks_for_tests import LABELS, write_network
 from tests.inference.pipeline.test_single_cell import cell_image

@@ -85,7 +85,21 @@ def test_one_command_makes_a_network_that_the_product_can_load(data, tmp_path):
     assert runtime.torch_module(card)
     (metric,) = text["metrics"]
     assert metric["n"] == 6 * 3 + 2 + MORE and metric["command"]
+    learnt = text["embedding"]["classes"]
+    assert {name: of["n"] for name, of in learnt.items() if name == "blast"} == {"blast": 3}
     assert len((out / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_second_network_has_files_of_its_own_and_may_be_asked_less(data, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["wbc", "--data", str(data), "--out", str(out), "--architecture", ARCHITECTURE]
+    short = ["--epochs", "1", "--draws", "8", "--batch", "4", "--side", "32", "--workers", "0"]
+    main([*arguments, *short, "--name", "wbc_second", "--shown", "as_is", "--upright"])
+    card = registry.read_card("wbc_second", out)
+    assert (card.name, tuple(card.input.views), card.input.half_turn) == ("wbc_second", ("as_is",), False)
+    assert "second opinion" in card.text["intended_use"] and "embedding" not in card.text
+    assert card.text["training"]["views"] == ["as_is", "levels", "stretched"]
+    assert runtime.torch_module(card) and registry.names(out) == ("wbc_second",)
 
 
 def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
@@ -112,6 +126,8 @@ def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
         (["--start", "nowhere"], r"no folder nowhere\. --start takes the folder"),
         (["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE], r"holds a regnetx_002; choose"),
         (["--views", "levels", "stretched"], r"--views levels stretched lacks as_is"),
+        (["--shown", "levels"], r"--shown levels has to hold as_is"),
+        (["--views", "as_is", "--shown", "as_is", "levels"], r"no view that is not learnt from \(as_is\)"),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_any_work(options, said, data, tmp_path):
