@@ -67,6 +67,14 @@ class RangeForm(forms.Form):
         return data
 
 
+class StagingForm(forms.Form):
+    """Whether leukemia staging is offered to the clinicians of the laboratory."""
+
+    offered = forms.BooleanField(
+        label=_("Clinicians can request leukemia staging for a case"), required=False
+    )
+
+
 class AuditFilterForm(forms.Form):
     who = forms.CharField(label=_("Who or on what"), required=False)
     verb = forms.ChoiceField(label=_("What"), required=False)

@@ -16,6 +16,7 @@ class Lab(models.Model):
     name = models.CharField(_("name"), max_length=120, unique=True)
     slug = models.SlugField(_("short name"), max_length=60, unique=True)
     address = models.CharField(_("address"), max_length=250, blank=True)
+    staging_offered = models.BooleanField(_("offer leukemia staging"), default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -28,6 +28,7 @@ class Verb(TextChoices):
     CASE_VIEW = "case.view", _("see cases")
     CASE_CREATE = "case.create", _("open cases")
     CASE_EDIT = "case.edit", _("change cases")
+    STAGING_REQUEST = "staging.request", _("request leukemia staging")
     SMEAR_UPLOAD = "smear.upload", _("upload smears")
     RUN_VIEW = "run.view", _("see analyses")
     RUN_RETRY = "run.retry", _("repeat an analysis")
@@ -42,6 +43,7 @@ class Verb(TextChoices):
     REPORT_DOWNLOAD = "report.download", _("download reports")
     LAB_PEOPLE = "lab.people", _("manage the people of the laboratory")
     LAB_RANGES = "lab.ranges", _("change reference ranges")
+    LAB_STAGING = "lab.staging", _("change whether leukemia staging is offered")
     LAB_AUDIT = "lab.audit", _("read the audit trail")
     TOKEN_MANAGE = "token.manage", _("manage API tokens")
 
@@ -54,6 +56,7 @@ CLINICIAN = EVERYONE | {
     Verb.CASE_VIEW,
     Verb.CASE_CREATE,
     Verb.CASE_EDIT,
+    Verb.STAGING_REQUEST,
     Verb.SMEAR_UPLOAD,
     Verb.RUN_VIEW,
     Verb.RUN_RETRY,
@@ -76,6 +79,7 @@ ADMINISTRATOR = EVERYONE | {
     Verb.REPORT_VIEW,
     Verb.LAB_PEOPLE,
     Verb.LAB_RANGES,
+    Verb.LAB_STAGING,
     Verb.LAB_AUDIT,
 }
 ROLE_VERBS: dict[Role, frozenset[Verb]] = {

@@ -36,6 +36,10 @@ def ranges_of(lab_id: UUID) -> dict[str, tuple[float, float]]:
     return {row.cell_class: (row.low_percent, row.high_percent) for row in rows}
 
 
+def staging_is_offered(lab_id: UUID) -> bool:
+    return Lab.objects.filter(pk=lab_id, staging_offered=True).exists()
+
+
 def tokens_for(user: User) -> QuerySet[Any]:
     tokens: QuerySet[Any] = get_token_model().objects.filter(user=user)
     return tokens.order_by("-created")

@@ -130,6 +130,16 @@ def save_ranges(actor: User, ranges: dict[str, tuple[float, float]]) -> None:
         )
 
 
+def offer_staging(actor: User, offered: bool) -> None:
+    """Whether clinicians of the laboratory can request leukemia staging; what was requested stays so."""
+    require(actor, Verb.LAB_STAGING, actor.lab)
+    with transaction.atomic():
+        changed = Lab.objects.filter(pk=actor.lab_id).exclude(staging_offered=offered)
+        if changed.update(staging_offered=offered):
+            audit.record(actor, Verb.LAB_STAGING, actor.lab, offered=offered)
+    actor.lab.refresh_from_db(fields=["staging_offered"])
+
+
 def create_token(actor: User, days: int = TOKEN_DAYS) -> tuple[str, datetime]:
     """The secret of a new API token, readable only now, and when it ends."""
     require(actor, Verb.TOKEN_MANAGE)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("laboratory/people/<uuid:pk>/role/", views.change_role, name="role"),
     path("laboratory/people/<uuid:pk>/<slug:decision>/", views.decide, name="decide"),
     path("laboratory/ranges/", views.ranges, name="ranges"),
+    path("laboratory/staging/", views.staging, name="staging"),
     path("laboratory/audit/", views.trail, name="audit"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<str:digest>/revoke/", views.revoke, name="revoke"),

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from . import selectors, services
-from .forms import AuditFilterForm, RangeForm, RoleForm, TokenForm
+from .forms import AuditFilterForm, RangeForm, RoleForm, StagingForm, TokenForm
 from .models import Role, User
 from .permissions import PersonRequest, Verb, verb_required
 from .ranges import LEUKOCYTES
@@ -80,7 +80,9 @@ def ranges(request: PersonRequest) -> HttpResponse:
         messages.info(request, _("The reference ranges are saved. Signed reports keep the ranges they have."))
         return redirect("accounts:ranges")
     rows = list(zip(LEUKOCYTES.values(), forms, strict=True))
-    context = {"rows": rows, "nav_section": "laboratory"}
+    offered = selectors.staging_is_offered(request.user.lab_id)
+    staging_form = StagingForm(initial={"offered": offered})
+    context = {"rows": rows, "staging_form": staging_form, "nav_section": "laboratory"}
     return render(request, "accounts/ranges.html", context, status=422 if request.POST else 200)
 
 
@@ -93,6 +95,19 @@ def _range_form(request: PersonRequest, cell_class: str, limits: tuple[float, fl
 
 def _limits(form: RangeForm) -> tuple[str, tuple[float, float]]:
     return form.cell_class, (form.cleaned_data["low"], form.cleaned_data["high"])
+
+
+@verb_required(Verb.LAB_STAGING)
+@require_POST
+def staging(request: PersonRequest) -> HttpResponse:
+    """Offer leukemia staging, or offer it no longer; the form is on the page of the reference ranges."""
+    form = StagingForm(request.POST)
+    form.is_valid()
+    offered = form.cleaned_data["offered"]
+    services.offer_staging(request.user, offered)
+    said = _("Leukemia staging is offered.") if offered else _("Leukemia staging is not offered.")
+    messages.info(request, said)
+    return redirect("accounts:ranges")
 
 
 @verb_required(Verb.LAB_AUDIT)

@@ -4,34 +4,37 @@ python benchmarks/explanations.py ../shared/data [--weights FOLDER …] [--cells
 
 Cells of two laboratories' validation part and of one that no network has learnt from go the product's way:
 cut out, called, and explained as called. Prints two markdown tables. The first is the median time for 16
-cells, with and without receipts. The second holds the means over the cells: the probability of the class
-while the hottest places are blurred (deletion) and brought back (insertion), the same for random maps, the
-share of maps that are reliable, where the heat lies, and how like the map of the second most likely class is
-(correlation over the crop): a map that is the same for both does not say why it was the one. The rows "cell
-outline" are the same trials with a map that is hot all over the segmented cell and owes nothing to the
-network.
+cells, without receipts, with them and with words too, each beside the processor time of all threads, which
+counts where other work keeps the machine busy. The second holds the means over the cells: the probability of
+the class while the hottest places are blurred (deletion) and brought back (insertion), the same for random
+maps, the share of maps that are reliable, where the heat lies, and how like the map of the second most likely
+class is (correlation over the crop): a map that is the same for both does not say why it was the one. The
+rows "cell outline" are the same trials with a map that is hot all over the segmented cell and owes nothing to
+the network.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from inference.pipeline.classification import classify
+from inference.pipeline.classification import Calibration
 from inference.pipeline.explanation import explain
 from inference.pipeline.faithfulness import receipts
-from inference.pipeline.findings import Explanation, Image, Method, Outline, Receipt
+from inference.pipeline.findings import Call, Explanation, Image, Method, Outline, Receipt
 from inference.pipeline.levels import mask_of
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.nucleus import nucleus_mask
-from inference.training.evaluate_wbc import cut_squares, views_of
+from inference.pipeline.seen_colours import AS_IS
+from inference.pipeline.words import Cut, in_words
+from inference.training.evaluate_wbc import ask, cut_squares
 from inference.training.labels import samples
 
 SETS = {"wbc_pbc": "val", "wbc_apl": "val", "wbc_ood_jiangxi": "ood_dev"}
@@ -40,8 +43,8 @@ TIMED, ROUNDS = 16, 5
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The found cells of one set: crops as explained, outlines, masks, nuclei, what each is called, and what
-    it is called second."""
+    """The found cells of one set: crops as explained, outlines, masks, nuclei, what each is called, what it
+    is called second, and the calls."""
 
     crops: list[Image]
     outlines: list[Outline]
@@ -49,6 +52,7 @@ class Cells:
     nuclei: list[np.ndarray]
     labels: list[str]
     seconds: list[str]
+    calls: list[Call]
 
     def first(self, count: int) -> "Cells":
         return Cells(*(getattr(self, part.name)[:count] for part in fields(self)))
@@ -61,13 +65,16 @@ def cells_of(folder: Path, split: str, count: int, network: Network) -> Cells:
     listed = samples(folder, split)
     chosen = [listed[place] for place in np.linspace(0, len(listed) - 1, count).round().astype(int)]
     squares = [square for square in cut_squares(chosen, network.card) if square.found]
-    views = views_of(squares)
-    crops = next(iter(views.values()))
+    crops = [square.views[AS_IS][0] for square in squares]
     masks = [mask_of(square.outline, len(square.crop)) for square in squares]
     nuclei = [nucleus_mask(square.crop, mask) for square, mask in zip(squares, masks, strict=True)]
-    calls = [call.probabilities for call in classify(views, network)]
-    labels, seconds = zip(*(sorted(call, key=call.__getitem__)[:-3:-1] for call in calls), strict=True)
-    return Cells(crops, [square.outline for square in squares], masks, nuclei, [*labels], [*seconds])
+    said = ask(squares, network)
+    called = zip(Calibration.of(network.card).calls(said.logits), said.attributes, strict=True)
+    calls = [replace(call, attributes=attributes) for call, attributes in called]
+    shares = [call.probabilities for call in calls]
+    labels, seconds = zip(*(sorted(of, key=of.__getitem__)[:-3:-1] for of in shares), strict=True)
+    outlines = [square.outline for square in squares]
+    return Cells(crops, outlines, masks, nuclei, [*labels], [*seconds], calls)
 
 
 def explained(cells: Cells, network: Network, method: Method, tried: bool) -> list[Explanation]:
@@ -83,14 +90,30 @@ def explained(cells: Cells, network: Network, method: Method, tried: bool) -> li
     )
 
 
-def milliseconds(cells: Cells, network: Network, method: Method, tried: bool) -> float:
-    explained(cells, network, method, tried)
+def milliseconds(made: Callable[[], object]) -> str:
+    """The median time and, in brackets, the processor time of all threads."""
+    made()
     taken = []
     for _ in range(ROUNDS):
-        started = perf_counter()
-        explained(cells, network, method, tried)
-        taken.append(1000 * (perf_counter() - started))
-    return float(np.median(taken))
+        started = perf_counter(), process_time()
+        made()
+        taken.append((1000 * (perf_counter() - started[0]), 1000 * (process_time() - started[1])))
+    wall, processor = np.median(taken, axis=0)
+    return f"{wall:.0f} ({processor:.0f})"
+
+
+def timed(cells: Cells, network: Network, method: Method) -> list[str]:
+    def worded() -> None:
+        made = explained(cells, network, method, tried=True)
+        for crop, outline, call, one in zip(cells.crops, cells.outlines, cells.calls, made, strict=True):
+            in_words(Cut(crop, outline), call, network.card, one)
+
+    ways = (
+        lambda: explained(cells, network, method, tried=False),
+        lambda: explained(cells, network, method, tried=True),
+        worded,
+    )
+    return [milliseconds(way) for way in ways]
 
 
 def means(given: Sequence[Receipt]) -> list[str]:
@@ -131,16 +154,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def main(data: Path, folders: Sequence[Path], count: int) -> None:
-    timed, trials = [], []
+    times, trials = [], []
     for folder in folders:
         network = runtime.load(registry.WBC_NETWORK, folder)
         for name, split in SETS.items():
             cells = cells_of(data / name, split, count, network)
             trials += faithfulness(name, cells, network)
         for method in Method:
-            taken = [milliseconds(cells.first(TIMED), network, method, tried) for tried in (False, True)]
-            timed.append([network.card.version, method.value, *(f"{one:.0f}" for one in taken)])
-    print(table(("network", "method", f"{TIMED} maps, ms", "with receipts, ms"), timed), end="\n\n")
+            some = cells.first(TIMED)
+            times.append([network.card.version, method.value, *timed(some, network, method)])
+    columns = (f"{TIMED} maps, ms (processor)", "with receipts", "and words")
+    print(table(("network", "method", *columns), times), end="\n\n")
     head = "network,architecture,cells,n,map,deletion,insertion,random deletion,random insertion,reliable"
     parts = "on cell,nucleus,cytoplasm,background,strength 10 % / 50 % / 90 %,as for second class"
     print(table(f"{head},{parts}".split(","), trials))

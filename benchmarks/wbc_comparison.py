@@ -13,9 +13,13 @@ one another, not with the shipped network.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -88,11 +92,15 @@ def filtered(crops: Crops, variant: PreprocessingVariant, reference: stain.Fitte
     """Pass every crop through the filter at the size for which it is made; v4 fits the stain of each."""
     if variant is PreprocessingVariant.NONE:
         return crops
-    images = np.stack([_filtered(crop, variant, reference) for crop in crops.images])
+    one = partial(_filtered, variant=variant, reference=reference)
+    # The training forks, and a forked child waits for ever on threads that the filter had in its parent.
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        images = np.stack([*pool.map(one, crops.images, chunksize=64)])
     return replace(crops, images=images)
 
 
 def _filtered(crop: Image, variant: PreprocessingVariant, reference: stain.Fitted) -> Image:
+    cv2.setNumThreads(1)
     large = np.asarray(cv2.resize(crop, (FILTERED_SIDE,) * 2, interpolation=cv2.INTER_CUBIC), np.uint8)
     moved = None
     if variant is PreprocessingVariant.MEF_V4:

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline.cells import crop_box
-from inference.pipeline.classification import classify
+from inference.pipeline.classification import Calibration
 from inference.pipeline.config import Config
 from inference.pipeline.criteria import table
 from inference.pipeline.description import describe
@@ -36,7 +36,7 @@ from inference.pipeline.single_cell import Square, square_of
 from inference.pipeline.told import told
 from inference.training.boxed_cells import labelled_crop
 from inference.training.cell_images import read_cell_image
-from inference.training.evaluate_wbc import views_of
+from inference.training.evaluate_wbc import ask
 from inference.training.labels import Sample, samples
 
 SETS = {"wbc_pbc": ("val", 0.1), "wbc_apl": ("val", 0.1), "wbc_ood_jiangxi": ("ood_dev", None)}
@@ -66,13 +66,14 @@ def described(folder: Path, count: int, network: Network) -> list[Described]:
 def _described(part: Sequence[Sample], pixel_um: float | None, network: Network) -> Iterator[Described]:
     cut = [(sample, *_cut(sample, pixel_um, network.card)) for sample in part]
     found = [one for one in cut if one[1].found]
-    calls = classify(views_of([square for _, square, _ in found]), network)
-    for (sample, square, box), call in zip(found, calls, strict=True):
+    said = ask([square for _, square, _ in found], network)
+    calls = Calibration.of(network.card).calls(said.logits)
+    for (sample, square, box), call, attributes in zip(found, calls, said.attributes, strict=True):
         mask = mask_of(square.outline, len(square.crop))
         nucleus = nucleus_mask(square.crop, mask)
         scale = (box[2] - box[0]) / len(square.crop)
         cell = measure(square.crop, mask, nucleus, pixel_um and pixel_um * scale)
-        words = describe(call.label, cell, told(call.attributes, network.card))
+        words = describe(call.label, cell, told(attributes, network.card))
         yield Described(sample.label, call, cell, words, _overlap(sample, nucleus, box))
 
 

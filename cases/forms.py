@@ -59,6 +59,12 @@ class CaseForm(forms.ModelForm):
         self.fields["collected_at"].help_text = _("Time zone: %(zone)s") % {"zone": zone}
 
 
+class NewCaseForm(CaseForm):
+    """A case as it is opened; whether staging was asked for is changed on its page later."""
+
+    staging_requested = forms.BooleanField(label=_("Request leukemia staging"), required=False)
+
+
 class WorklistForm(forms.Form):
     """The filters of the worklist; one that is not understood is named and left out."""
 

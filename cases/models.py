@@ -63,6 +63,10 @@ class Case(models.Model):
     scanner = models.CharField(_("microscope or scanner"), max_length=80, blank=True)
     pixel_um = models.FloatField(_("pixel size, µm"), null=True, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.NEW, db_index=True)
+    staging_requested_by = models.ForeignKey(
+        "accounts.User", models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    staging_requested_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -78,6 +82,11 @@ class Case(models.Model):
 
     def __str__(self) -> str:
         return self.accession
+
+    @property
+    def staging_requested(self) -> bool:
+        """Whether leukemia staging was asked for; without it none is run."""
+        return self.staging_requested_at is not None
 
 
 def original_path(smear: "Smear", filename: str) -> str:

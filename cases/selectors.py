@@ -26,7 +26,9 @@ def patients_for(user: User) -> QuerySet[Patient]:
 
 
 def cases_for(user: User) -> QuerySet[Case]:
-    return Case.objects.filter(lab=user.lab_id).select_related("patient", "created_by")
+    return Case.objects.filter(lab=user.lab_id).select_related(
+        "patient", "created_by", "staging_requested_by"
+    )
 
 
 def cases_with_smears(user: User) -> QuerySet[Case]:
@@ -193,6 +195,8 @@ class CaseFacts:
     stain: str
     scanner: str
     pixel_um: float | None
+    staging_requested_by: str
+    staging_requested_at: datetime | None
     created_by: str
     created_at: datetime
     patient: PatientFacts
@@ -200,7 +204,8 @@ class CaseFacts:
 
 
 def case_facts(case_id: UUID) -> CaseFacts:
-    case = Case.objects.select_related("lab", "patient", "created_by").get(pk=case_id)
+    people = ("created_by", "staging_requested_by")
+    case = Case.objects.select_related("lab", "patient", *people).get(pk=case_id)
     return CaseFacts(
         case_id=case.pk,
         lab_id=case.lab_id,
@@ -214,6 +219,8 @@ def case_facts(case_id: UUID) -> CaseFacts:
         stain=case.stain,
         scanner=case.scanner,
         pixel_um=case.pixel_um,
+        staging_requested_by=str(case.staging_requested_by or ""),
+        staging_requested_at=case.staging_requested_at,
         created_by=str(case.created_by),
         created_at=case.created_at,
         patient=_patient_facts(case.patient),

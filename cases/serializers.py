@@ -62,12 +62,24 @@ class CaseSerializer(ServiceSerializer):
         max_value=PIXEL_UM_RANGE[1],
         help_text="Micrometres per pixel; null: estimated from the red cells.",
     )
+    staging_requested = serializers.BooleanField(
+        required=False, help_text="Leukemia staging; once the case is open, changed under `staging/`."
+    )
     created_by: serializers.RelatedField = serializers.StringRelatedField(read_only=True)
     smears: Any = serializers.PrimaryKeyRelatedField(many=True, read_only=True)
 
     class Meta:
         model = Case
-        fields = ("id", "patient", *CASE_FIELDS, "status", "smears", "created_by", "created_at")
+        fields = (
+            "id",
+            "patient",
+            *CASE_FIELDS,
+            "staging_requested",
+            "status",
+            "smears",
+            "created_by",
+            "created_at",
+        )
         read_only_fields = ("id", "status", "created_at")
 
     def create(self, validated_data: dict[str, Any]) -> Case:
@@ -76,6 +88,10 @@ class CaseSerializer(ServiceSerializer):
     def update(self, instance: Case, validated_data: dict[str, Any]) -> Case:
         if validated_data.pop("patient", instance.patient) != instance.patient:
             raise serializers.ValidationError({"patient": ["The patient of a case cannot be changed."]})
+        asked = instance.staging_requested
+        if validated_data.pop("staging_requested", asked) != asked:
+            text = "Request staging, or withdraw it, by POST or DELETE of `staging/` under the case."
+            raise serializers.ValidationError({"staging_requested": [text]})
         return services.edit_case(self.user, instance, **validated_data)
 
 

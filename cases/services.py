@@ -11,12 +11,14 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.db import IntegrityError, transaction
 from django.db.models import Model
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.permissions import Verb, require
+from accounts.selectors import staging_is_offered
 from accounts.types import User
 
 from . import uploads
@@ -41,6 +43,15 @@ class CaseReported(Exception):
         super().__init__(self.text)
 
 
+class StagingRefused(Exception):
+    """Leukemia staging cannot be requested, or no longer be withdrawn; the text is for the person."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
 @transaction.atomic
 def create_patient(actor: User, **fields: Any) -> Patient:
     """Raises ValidationError, by field, when the entries are not accepted."""
@@ -62,7 +73,7 @@ def edit_patient(actor: User, patient: Patient, **changes: Any) -> Patient:
 
 
 @transaction.atomic
-def create_case(actor: User, patient: Patient, **fields: Any) -> Case:
+def create_case(actor: User, patient: Patient, *, staging_requested: bool = False, **fields: Any) -> Case:
     """Raises ValidationError, by field, when the entries are not accepted."""
     require(actor, Verb.CASE_CREATE, patient)
     if patient.lab_id != actor.lab_id:
@@ -70,7 +81,16 @@ def create_case(actor: User, patient: Patient, **fields: Any) -> Case:
     case = Case(lab=actor.lab, patient=patient, created_by=actor, **fields)
     _save(case, "accession", _("A case with this accession number is already open or reported."))
     audit.record(actor, Verb.CASE_CREATE, case, priority=case.priority)
+    if staging_requested:
+        _request_at_opening(actor, case)
     return case
+
+
+def _request_at_opening(actor: User, case: Case) -> None:
+    try:
+        request_staging(actor, case)
+    except StagingRefused as refused:
+        raise ValidationError({"staging_requested": refused.text}) from refused
 
 
 @transaction.atomic
@@ -111,6 +131,51 @@ def _save(row: Model, unique: str, taken: str, columns: Collection[str] | None =
             row.save(update_fields=columns)
     except IntegrityError as error:
         raise ValidationError({unique: taken}) from error
+
+
+# --- leukemia staging -----------------------------------------------------------------------------
+@transaction.atomic
+def request_staging(actor: User, case: Case) -> bool:
+    """Ask for leukemia staging of a case; whether that is news.
+
+    Raises StagingRefused where the laboratory does not offer it, or when the case has been reported.
+    """
+    require(actor, Verb.STAGING_REQUEST, case)
+    _refuse_staging_of_reported(lock_case(case.pk))
+    if not staging_is_offered(case.lab_id):
+        text = _("This laboratory does not offer leukemia staging. An administrator can change that.")
+        raise StagingRefused("staging_not_offered", text)
+    return _note_request(actor, case, True)
+
+
+@transaction.atomic
+def withdraw_staging(actor: User, case: Case) -> bool:
+    """Take the request back; whether there was one. Raises StagingRefused when the case has been reported.
+
+    For `inference`, which knows whether anything has been signed that rests on it.
+    """
+    require(actor, Verb.STAGING_REQUEST, case)
+    _refuse_staging_of_reported(lock_case(case.pk))
+    return _note_request(actor, case, False)
+
+
+def _note_request(actor: User, case: Case, requested: bool) -> bool:
+    by, at = (actor, timezone.now()) if requested else (None, None)
+    others = Case.objects.filter(pk=case.pk, staging_requested_at__isnull=requested)
+    changed = others.update(staging_requested_by=by, staging_requested_at=at)
+    if changed:
+        audit.record(actor, Verb.STAGING_REQUEST if requested else "staging.withdraw", case)
+    case.refresh_from_db(fields=["staging_requested_by", "staging_requested_at"])
+    return bool(changed)
+
+
+def _refuse_staging_of_reported(case: Case) -> None:
+    if case.status == Case.Status.REPORTED:
+        text = _(
+            "This case has been reported. Staging is requested or withdrawn once a pathologist has begun to"
+            " amend the report."
+        )
+        raise StagingRefused("case_reported", text)
 
 
 # --- smears ---------------------------------------------------------------------------------------

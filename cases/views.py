@@ -19,7 +19,7 @@ from accounts.permissions import PersonRequest, Verb, may, verb_required
 from accounts.selectors import audit_of
 
 from . import resumable, selectors, services
-from .forms import CaseForm, PatientForm, SearchForm, WorklistForm
+from .forms import CaseForm, NewCaseForm, PatientForm, SearchForm, WorklistForm
 from .models import Case, Patient, Smear
 from .parts import UploadBusy
 from .resumable import UploadConflict
@@ -118,12 +118,18 @@ def new_case(request: PersonRequest) -> HttpResponse:
     """The MRN decides: a patient who is known is shown and then taken, one who is not is entered here too."""
     known = _known_patient(request, request.POST.get("mrn") or request.GET.get("mrn", ""))
     now = timezone.localtime().replace(second=0, microsecond=0, tzinfo=None)
-    form = CaseForm(request.POST or None, initial={"collected_at": now, "priority": Case.Priority.ROUTINE})
+    form = NewCaseForm(request.POST or None, initial={"collected_at": now, "priority": Case.Priority.ROUTINE})
     patient_form = _patient_form(request, known)
     if request.method == "POST" and (case := _opened(request, known, patient_form, form)):
         messages.info(request, _("Case %(accession)s is open.") % {"accession": case.accession})
         return redirect("cases:case", case.pk)
-    context = {"form": form, "patient_form": patient_form, "known": known, "nav_section": "worklist"}
+    context = {
+        "form": form,
+        "patient_form": patient_form,
+        "known": known,
+        "staging_offered": request.user.lab.staging_offered,
+        "nav_section": "worklist",
+    }
     return render(request, "cases/new_case.html", context)
 
 

@@ -1,6 +1,6 @@
-"""The API of smears, runs, results and the review. Every refusal is `{"error": {"code", "message"}}`."""
+"""The API of smears, runs, results and the review of cells; that of the staging is in `staging_api`."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -17,17 +17,12 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
-from rest_framework.views import APIView
 
-from accounts import refusals
-from accounts.permissions import MayVerb, Verb
-from accounts.types import User
-from cases.parts import NoRoom, UploadBusy
-from cases.resumable import UploadConflict
+from accounts.permissions import Verb
 from cases.selectors import cases_for, uploads_for
-from cases.services import CaseReported
 from cases.uploads import UploadRefused
-from inference import answers, handing_in, heat_maps, predictions, review, runs, selectors
+from inference import handing_in, heat_maps, predictions, review, runs, selectors
+from inference.doors import CONFLICT, REFUSALS, REFUSED, Door, finished_run
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.findings import Method
@@ -44,53 +39,6 @@ from inference.serializers import (
     SmearUploadSerializer,
 )
 from inference.similar import similar
-
-STATUS_OF: dict[type[Exception], int] = {
-    UploadRefused: 422,
-    UploadConflict: 409,
-    UploadBusy: 423,
-    NoRoom: 507,
-    CaseReported: 409,
-    review.InvalidDecision: 422,
-    review.ReviewConflict: 409,
-    runs.RunConflict: 409,
-    answers.Unavailable: 503,
-    answers.Failed: 500,
-    answers.Refused: 422,
-}
-
-
-def explain(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Our own refusals with their code and text, the framework's in the same shape."""
-    for family, http in STATUS_OF.items():
-        if isinstance(error, family):
-            known: Any = error
-            return refusals.refusal(known.code, known.text, 409 if known.code == "duplicate" else http)
-    return refusals.explain(error, context)
-
-
-REFUSALS = {
-    401: OpenApiResponse(ErrorAnswer, "Not logged in."),
-    403: OpenApiResponse(ErrorAnswer, "The role does not allow it."),
-    404: OpenApiResponse(ErrorAnswer, "Not there, or of another laboratory."),
-}
-CONFLICT = {409: OpenApiResponse(ErrorAnswer, "Not in the state that was asked for.")}
-REFUSED = {422: OpenApiResponse(ErrorAnswer, "Not accepted; the message says what would be right.")}
-
-
-class Door(APIView):
-    """What all views here share: the table of verbs, and one shape of refusal."""
-
-    permission_classes = (MayVerb,)
-    permission_verbs: dict[str, Verb] = {}
-
-    @property
-    def person(self) -> User:
-        """Who asks: MayVerb has let nobody else in."""
-        return cast(User, self.request.user)
-
-    def get_exception_handler(self) -> Any:
-        return explain
 
 
 def _refuse_large(size_bytes: int) -> None:
@@ -180,14 +128,6 @@ class Run(Door):
         return Response(RunSerializer(selectors.run_for(self.person, run_id)).data)
 
 
-def _done(person: User, run_id: UUID) -> AnalysisRun:
-    """A finished run. Raises RunConflict when it is not finished."""
-    run = selectors.run_for(person, run_id)
-    if run.status != AnalysisRun.Status.DONE:
-        raise runs.RunConflict(_("This analysis is not finished; its status is “%s”.") % run.status)
-    return run
-
-
 class RunResult(Door):
     """What an analysis found, with people's corrections."""
 
@@ -195,7 +135,7 @@ class RunResult(Door):
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSALS, **CONFLICT})
     def get(self, request: Request, run_id: UUID) -> Response:
-        return Response(selectors.result_payload(_done(self.person, run_id)))
+        return Response(selectors.result_payload(finished_run(self.person, run_id)))
 
 
 class RunOverlay(Door):
@@ -205,7 +145,7 @@ class RunOverlay(Door):
 
     @extend_schema(responses={(200, "image/png"): OpenApiTypes.BINARY, **REFUSALS, **CONFLICT})
     def get(self, request: Request, run_id: UUID) -> FileResponse:
-        run = _done(self.person, run_id)
+        run = finished_run(self.person, run_id)
         if not run.overlay:
             raise Http404
         return FileResponse(run.overlay.open(), content_type="image/png")
@@ -218,7 +158,7 @@ class SimilarCells(Door):
 
     @extend_schema(responses={200: SimilarSerializer, **REFUSALS, **CONFLICT})
     def get(self, request: Request, run_id: UUID, number: int) -> Response:
-        cell = get_object_or_404(_done(self.person, run_id).cells, number=number)
+        cell = get_object_or_404(finished_run(self.person, run_id).cells, number=number)
         return Response(SimilarSerializer(similar(self.person, cell)).data)
 
 
@@ -255,7 +195,7 @@ class CellHeatMap(Door):
         },
     )
     def get(self, request: Request, run_id: UUID, number: int) -> Response:
-        cell = get_object_or_404(_done(self.person, run_id).cells, number=number)
+        cell = get_object_or_404(finished_run(self.person, run_id).cells, number=number)
         asked = request.query_params.get("method", ""), request.query_params.get("label", "")
         return Response(HeatMapSerializer(heat_maps.heat_map(self.person, cell, *asked)).data)
 

@@ -12,3 +12,10 @@ class DecisionForm(forms.Form):
 
     label = forms.ChoiceField(label=_("Class"), choices=list(names.CLASS_NAMES.items()))
     comment = forms.CharField(label=_("Comment"), max_length=MAX_COMMENT, required=False)
+
+
+class StagingForm(forms.Form):
+    """The stage a person gives to a smear, or that it has none, and why."""
+
+    label = forms.ChoiceField(label=_("Stage"), choices=list(names.STAGING_ANSWERS.items()))
+    comment = forms.CharField(label=_("Comment"), max_length=MAX_COMMENT, required=False)

@@ -1,4 +1,4 @@
-"""Heat maps on demand: a worker makes one of any cell while the person who asked for it waits."""
+"""Heat maps and words on demand: a worker makes them of any cell while the person who asked for it waits."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from accounts.types import User
 from inference import answers, records
 from inference.models import Cell
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.findings import Method, Receipt
+from inference.pipeline.findings import Description, Method, Receipt
 
 HEAT_MAP_TASK = "inference.tasks.heat_map_of_cell"
 
@@ -20,7 +20,7 @@ class HeatMap:
     """A heat map as pages and API give it.
 
     `picture` is the address of an RGBA PNG to lie over the crop, of a `fresh` one a data URI; the shares are
-    those of its energy, 0–1, and like the receipt None where they are not known.
+    those of its energy, 0–1, and like the receipt and the words None where they are not known.
     """
 
     method: Method
@@ -32,6 +32,7 @@ class HeatMap:
     cytoplasm_ratio: float | None
     background_ratio: float | None
     receipt: Receipt | None
+    description: Description | None = None
     fresh: bool = False
 
 
@@ -49,7 +50,12 @@ def heat_map(actor: User, cell: Cell, method: str = "", label: str = "") -> Heat
     if of not in WBC_CLASSES:
         raise answers.Refused("unknown_class", _("“%(label)s” is not a cell class.") % {"label": of})
     came = answers.ask(HEAT_MAP_TASK, cell.pk, chosen.value, of)
-    return HeatMap(**{**came, "method": chosen, "receipt": Receipt(**came["receipt"])}, fresh=True)
+    made = {
+        "method": chosen,
+        "receipt": Receipt(**came["receipt"]),
+        "description": records.description(came["description"]),
+    }
+    return HeatMap(**{**came, **made}, fresh=True)
 
 
 def stored(cell: Cell) -> HeatMap | None:
@@ -67,6 +73,7 @@ def stored(cell: Cell) -> HeatMap | None:
         cytoplasm_ratio=known.get("cytoplasm_ratio"),
         background_ratio=known.get("background_ratio"),
         receipt=records.receipt(cell),
+        description=records.description(cell.description),
     )
 
 

@@ -82,8 +82,9 @@ class Cell(models.Model):
     """A cell as the machine saw it; `label` is the machine's call and never changes ("" = not classified).
 
     `second_call` is a second network's, `explanation` what is known about the heat map beyond focus and
-    strength, `remediation` what else was tried; each is empty where there was none. `embedding` is what cells
-    called by the same network are compared by: float16, little-endian, of length 1.
+    strength, `remediation` what else was tried, `description` the cell in words with the class they were
+    written for; each is empty where there was none. `embedding` is what cells called by the same network are
+    compared by: float16, little-endian, of length 1.
     """
 
     run = models.ForeignKey(AnalysisRun, models.CASCADE, related_name="cells")
@@ -113,6 +114,7 @@ class Cell(models.Model):
     explanation = models.JSONField(default=dict)
     remediation = models.JSONField(default=dict)
     reading = models.JSONField(default=dict)
+    description = models.JSONField(default=dict)
     embedding = models.BinaryField(null=True)
     crop = models.FileField(upload_to=crop_path, max_length=200, blank=True)
     heatmap = models.FileField(upload_to=heatmap_path, max_length=200, blank=True)
@@ -149,3 +151,71 @@ class CellReview(models.Model):
 
     def __str__(self) -> str:
         return f"{self.cell_id}: {self.label}"
+
+
+class StageCall(models.Model):
+    """The machine's word on the stage of leukemia in a run's smear, where it was requested for the case.
+
+    `label` never changes ("" = none: not stageable, or the network abstains). `status` moves only by
+    compare-and-swap in `inference.stage_calls`, like that of a run; a staging that was part of the analysis
+    is done from the beginning. `field_calls` holds what was found in each field.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    run = models.OneToOneField(AnalysisRun, models.CASCADE, related_name="stage_call")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
+    attempts = models.IntegerField(default=0)
+    claim_token = models.UUIDField(null=True)
+    queued_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_message = models.TextField(blank=True)
+
+    label = models.CharField(max_length=40, blank=True)
+    probabilities = models.JSONField(default=dict)
+    intervals_95 = models.JSONField(default=dict)
+    field_calls = models.JSONField(default=list)
+    reasons = models.JSONField(default=list)
+    notices = models.JSONField(default=list)
+    needs_review = models.BooleanField(default=False)
+    network = models.CharField(max_length=60, blank=True)
+    version = models.CharField(max_length=20, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["run"]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}: {self.label or self.status}"
+
+
+class StageReview(models.Model):
+    """A person's word on the stage, beside the machine's. Undone, it stays as a row with `undone_at`."""
+
+    stage_call = models.ForeignKey(StageCall, models.CASCADE, related_name="reviews")
+    reviewer = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    label = models.CharField(max_length=40)
+    comment = models.CharField(max_length=500, blank=True)
+    decided_at = models.DateTimeField(default=timezone.now, editable=False)
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["decided_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["stage_call"],
+                condition=Q(undone_at__isnull=True),
+                name="one_standing_review_per_stage_call",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stage_call_id}: {self.label}"

@@ -32,6 +32,46 @@ REASON_NAMES: dict[str, Promise] = {
     "networks_disagree": _("two networks disagree"),
     "called_again": _("called otherwise on a second look"),
     "second_reader": _("the second reader doubts the call"),
+    "contradicted": _("the words contradict the call"),
+}
+
+STAGES_OF_LEUKEMIA: dict[str, Promise] = {
+    "benign": _("Benign"),
+    "early_pre_b": _("Early pre-B ALL"),
+    "pre_b": _("Pre-B ALL"),
+    "pro_b": _("Pro-B ALL"),
+}
+"""What the staging network tells apart, in the order of its probabilities."""
+
+NOT_STAGEABLE = "not_stageable"
+"""What a person can say of a smear instead of a stage."""
+
+STAGING_ANSWERS: dict[str, Promise] = {**STAGES_OF_LEUKEMIA, NOT_STAGEABLE: _("Not stageable")}
+
+STAGING_REASONS: dict[str, Promise] = {
+    "leukemia": _("a stage of leukemia was called"),
+    "networks_disagree": _("the share of blasts that the white-cell network called does not fit the stage"),
+    "low_confidence": _("no stage is probable enough"),
+    "few_fields": _("few fields could be staged"),
+    "fields_disagree": _("the fields disagree"),
+    "not_stageable": _("no field could be staged"),
+}
+"""Why a person must look at the staging of a smear."""
+
+FIELD_STATES: dict[str, Promise] = {
+    "staged": _("staged"),
+    "few_nucleated_cells": _("too few nucleated cells"),
+    "colours_outside_training": _("colours outside the training range"),
+}
+"""What became of a field in staging."""
+
+STAGING_STATUSES: dict[str, Promise] = {
+    "not_requested": _("not requested"),
+    "waiting": _("not finished"),
+    "failed": _("failed"),
+    "not_stageable": _("not stageable"),
+    "abstained": _("the network abstained"),
+    "staged": _("staged"),
 }
 
 METHOD_NAMES: dict[str, Promise] = {
@@ -66,6 +106,7 @@ STAGE_NAMES: dict[str, Promise] = {
     "segmentation": _("Finding cells"),
     "classification": _("Calling white cells"),
     "explanation": _("Explaining unsure calls"),
+    "staging": _("Staging"),
     "aggregation": _("Counting"),
     "saving": _("Saving"),
 }
@@ -130,6 +171,22 @@ def kind_name(kind: str) -> str:
 
 def reason_name(reason: str) -> str:
     return _name(REASON_NAMES, reason)
+
+
+def leukemia_name(stage: str) -> str:
+    return _name(STAGING_ANSWERS, stage)
+
+
+def staging_reason_name(reason: str) -> str:
+    return _name(STAGING_REASONS, reason)
+
+
+def field_state_name(state: str) -> str:
+    return _name(FIELD_STATES, state)
+
+
+def staging_status_name(status: str) -> str:
+    return _name(STAGING_STATUSES, status)
 
 
 def method_name(method: str) -> str:

@@ -12,6 +12,7 @@ from inference.models import AnalysisRun
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.findings import Aggregate
 from inference.results import Cells, ClassLine, ReviewedCell
+from inference.staged import StagedSmear, staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Result:
     cells: Cells
     aggregate: Aggregate
     lines: tuple[ClassLine, ...]
+    staging: StagedSmear
 
     @property
     def open_count(self) -> int:
@@ -35,7 +37,8 @@ class Result:
 def result(run: AnalysisRun) -> Result:
     cells = selectors.cells_of([run])
     counted = cells.figures()
-    return Result(run, cells, counted, results.lines(counted, selectors.reference_ranges(run.lab)))
+    ranges = selectors.reference_ranges(run.lab)
+    return Result(run, cells, counted, results.lines(counted, ranges), staged(run))
 
 
 def number(text: str) -> int | None:
@@ -114,7 +117,7 @@ def desk(user: User, run: AnalysisRun, number: int | None = None) -> Desk:
         before=order[place - 1] if place > 0 else None,
         after=order[place + 1] if place + 1 < len(order) else None,
         blocked=blocked,
-        sign_off_blocked=blocked or waiting or _may_not_sign(user),
+        sign_off_blocked=blocked or waiting or shown.staging.blocks_sign_off or _may_not_sign(user),
         mine=not blocked and run.review_claimed_by_id == user.pk and review.is_held(run),
         undoable=None if blocked else _undoable(user, order, place),
     )

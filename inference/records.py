@@ -15,6 +15,7 @@ from inference.pipeline.findings import (
     Call,
     Cell,
     Coverage,
+    Description,
     Findings,
     Instance,
     Kind,
@@ -90,6 +91,8 @@ def cell_row(run: AnalysisRun, cell: Cell) -> CellRow:
         row.remediation = asdict(cell.remediation)
     if cell.reading:
         row.reading = asdict(cell.reading)
+    if cell.description:
+        row.description = asdict(cell.description)
     return row
 
 
@@ -149,10 +152,17 @@ def reading(row: CellRow) -> Reading | None:
     return Reading(**row.reading) if row.reading else None
 
 
+def description(kept: dict[str, Any]) -> Description | None:
+    """A cell in words from its column, if it was described."""
+    if not kept:
+        return None
+    return Description(kept["label"], kept["text"], tuple(kept["supports"]), tuple(kept["contradicts"]))
+
+
 def cell(row: CellRow, label: str | None = None) -> Cell:
     """The cell as the machine saw it or, given a `label`, as the person who reviewed it called it.
 
-    Outline and probabilities, which no figure and no payload needs, stay in the row.
+    Outline and probabilities, which no figure and no payload needs, stay in the row, and so do the words.
     """
     reasons, second = tuple(row.review_reasons), second_call(row)
     return Cell(row.number, instance(row, outlined=False), _call(row, label), reasons, second=second)

@@ -1,7 +1,7 @@
 """What an analysis found, with people's corrections, as frozen facts for pages and reports."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, repeat
 from typing import Any
@@ -15,6 +15,7 @@ from inference.pipeline import findings as numbers
 from inference.pipeline import payload as pipeline_payload
 from inference.pipeline.aggregation import FEW_CELLS, aggregate
 from inference.pipeline.config import DIFFERENTIAL_CLASSES
+from inference.staged import StagedSmear
 
 ABNORMAL = ("blast", "immature_granulocyte", "erythroblast")
 """The classes whose cells are shown one by one in a report."""
@@ -82,6 +83,7 @@ class SmearResult:
     cells_open: int
     cells_corrected: int
     abnormal: tuple[AbnormalCell, ...]
+    staging: StagedSmear
     annotated_png: bytes
     payload: dict[str, Any]
 
@@ -162,15 +164,22 @@ def _line(key: str, share: numbers.Share, reference: Range | None, many: bool) -
     return ClassLine(key, name, share.count, share.percent, share.low, share.high, reference, outside)
 
 
-def payload(run: AnalysisRun, cells: Cells, others: Iterable[numbers.Cell] = ()) -> dict[str, Any]:
+def payload(
+    run: AnalysisRun, cells: Cells, staging: StagedSmear, others: Iterable[numbers.Cell] = ()
+) -> dict[str, Any]:
     """The JSON payload: figures with people's corrections, each cell with the machine's call beside them.
 
     `others` are the cells that were not classified, where they are to be listed too; the figures count them
     in any case.
     """
-    machine = (*(records.cell(cell.row) for cell in cells.called), *others)
-    found = records.findings(run, machine, cells.figures())
+    words = _words(run)
+    called = (
+        replace(records.cell(cell.row), description=words.get(cell.row.number)) for cell in cells.called
+    )
+    machine = (*called, *others)
+    found = replace(records.findings(run, machine, cells.figures()), staging=staging.found)
     written = pipeline_payload.payload(found, str(run.smear_id), run.finished_at or run.queued_at)
+    written["staging"] = staging.part()
     reviewed = {cell.row.number: cell.review for cell in cells.called if cell.review}
     for detection in written["cell_detections"]:
         if review := reviewed.get(detection["cell_id"]):
@@ -178,6 +187,12 @@ def payload(run: AnalysisRun, cells: Cells, others: Iterable[numbers.Cell] = ())
     for uncertain in written["uncertain_cases"]:
         uncertain["requires_manual_review"] = uncertain["cell_id"] not in reviewed
     return written
+
+
+def _words(run: AnalysisRun) -> dict[int, numbers.Description]:
+    """The cells of a run that are described, by number."""
+    kept = run.cells.exclude(description={}).values_list("number", "description")
+    return {number: words for number, column in kept if (words := records.description(column))}
 
 
 def _abnormal(cell: ReviewedCell) -> AbnormalCell:
@@ -201,7 +216,9 @@ def _bytes(file: FieldFile) -> bytes:
     return data
 
 
-def smear_result(run: AnalysisRun, cells: Cells, ranges: Mapping[str, Range]) -> SmearResult:
+def smear_result(
+    run: AnalysisRun, cells: Cells, staging: StagedSmear, ranges: Mapping[str, Range]
+) -> SmearResult:
     """Gather the facts of one finished run."""
     counted, smear = cells.figures(), run.smear
     return SmearResult(
@@ -221,11 +238,12 @@ def smear_result(run: AnalysisRun, cells: Cells, ranges: Mapping[str, Range]) ->
         lines=lines(counted, ranges),
         quality=records.quality(run),
         notices=records.notices(run),
-        networks=records.networks(run),
+        networks=(*records.networks(run), *staging.networks),
         cells_reviewed=cells.reviewed_count,
         cells_open=cells.open_count,
         cells_corrected=cells.corrected_count,
         abnormal=tuple(_abnormal(cell) for cell in cells.called if cell.label in ABNORMAL),
+        staging=staging,
         annotated_png=_bytes(run.overlay) if run.overlay else b"",
-        payload=payload(run, cells),
+        payload=payload(run, cells, staging),
     )

@@ -15,7 +15,7 @@ from accounts import audit
 from accounts.permissions import Verb, require
 from accounts.types import User
 from cases import services as cases
-from inference import selectors
+from inference import selectors, staged
 from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline.config import WBC_CLASSES
 from inference.runs import settle_case
@@ -43,13 +43,13 @@ def claim_slide(actor: User, run: AnalysisRun) -> AnalysisRun:
     """Hold a slide for some minutes (more). Raises ReviewConflict when another person holds it."""
     require(actor, Verb.REVIEW_CLAIM, run)
     with transaction.atomic():
-        if _hold(actor, run):
+        if hold(actor, run):
             audit.record(actor, Verb.REVIEW_CLAIM, run)
     run.refresh_from_db(fields=["review_claimed_by", "review_claimed_until"])
     return run
 
 
-def _hold(actor: User, run: AnalysisRun) -> bool:
+def hold(actor: User, run: AnalysisRun) -> bool:
     """Take or renew the claim, inside a transaction; true when it is a new one."""
     now = timezone.now()
     until = now + timedelta(minutes=settings.REVIEW_CLAIM_MINUTES)
@@ -129,7 +129,7 @@ def _check_decision(cell: Cell, label: str, comment: str) -> None:
 
 
 def _decide(actor: User, cell: Cell, label: str, comment: str) -> CellReview:
-    _hold(actor, cell.run)
+    hold(actor, cell.run)
     standing = cell.reviews.filter(undone_at=None).first()
     if standing and (standing.reviewer_id, standing.label, standing.comment) == (actor.pk, label, comment):
         return standing
@@ -143,7 +143,7 @@ def undo(actor: User, cell: Cell) -> None:
     """Take back one's own standing decision. Raises ReviewConflict when there is none."""
     require(actor, Verb.REVIEW_DECIDE, cell)
     with transaction.atomic():
-        _hold(actor, cell.run)
+        hold(actor, cell.run)
         own = CellReview.objects.filter(cell=cell, reviewer=actor, undone_at=None)
         if not own.update(undone_at=timezone.now()):
             raise ReviewConflict(_("There is no decision of yours on this cell to undo."))
@@ -151,14 +151,17 @@ def undo(actor: User, cell: Cell) -> None:
 
 
 def sign_off(actor: User, run: AnalysisRun) -> None:
-    """Say that a slide has been reviewed. Raises ReviewConflict while a cell is open or another holds it."""
+    """Say that a slide has been reviewed. Raises ReviewConflict while a cell or its staging is open, or
+    another holds it."""
     require(actor, Verb.SLIDE_SIGN_OFF, run)
     case_id = run.smear.case_id
     with transaction.atomic():
         cases.lock_case(case_id)
-        _hold(actor, run)
+        hold(actor, run)
         if still_open := selectors.open_cells(run).count():
             raise ReviewConflict(sign_off_blocked(still_open))
+        if reason := staged.staged(selectors.run_for(actor, run.pk)).blocks_sign_off:
+            raise ReviewConflict(reason)
         AnalysisRun.objects.filter(pk=run.pk).update(
             signed_off_by=actor,
             signed_off_at=timezone.now(),

@@ -19,7 +19,7 @@ from accounts import audit
 from accounts.permissions import Verb, require
 from accounts.types import User
 from cases import services as cases
-from inference import pictures, records
+from inference import pictures, records, stage_calls
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.findings import Cell as FoundCell
 from inference.pipeline.findings import Findings, Image
@@ -161,9 +161,10 @@ def _keep(file: FieldFile, data: bytes, written: list[str]) -> None:
 
 def _finish(run: AnalysisRun, token: UUID, findings: Findings) -> None:
     with transaction.atomic():
-        cases.lock_case(run.smear.case_id)
+        case = cases.lock_case(run.smear.case_id)
         _update_held(run.pk, token, **_done_columns(run, findings))
         run.status = Status.DONE
+        stage_calls.conclude(run, case.staging_requested, findings.staging)
         audit.record(None, "run.done", run, cells=len(findings.cells), attempts=run.attempts)
         settle_case(run.smear.case_id)
 

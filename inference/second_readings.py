@@ -7,48 +7,59 @@ import numpy as np
 from django.conf import settings
 
 from inference import pictures
-from inference.pipeline.findings import Cell, Findings
+from inference.pipeline.findings import Call, Cell, Explanation, Image, Reading
+from inference.pipeline.haematology import criteria_of
 from inference.second_reader.door import from_settings
 from inference.second_reader.prompt import ClassContext
 from inference.second_reader.reader import Sight
 
 REASON = "second_reader"
 
+SECONDS_FOR_A_CALLER = 8
+"""So long a person who waits for the call of a single cell waits for its reading at most."""
 
-def with_readings(findings: Findings) -> Findings:
-    """Return the findings with what a language model says about the least sure of the cells in doubt.
+
+def with_readings(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells with what a language model says about the least sure of those in doubt.
 
     Where it doubts a call too, that is one more reason for review; where it agrees, the other reasons stay.
-    Without a second reader set up, these are the findings as they are.
+    Without a second reader set up, these are the cells as they are.
     """
-    reader = from_settings()
+    reader, read = from_settings(), list(cells)
     if reader is None:
-        return findings
-    doubted = _least_sure(findings.cells)[: settings.SECOND_READER_CELLS]
-    readings = reader.read_all([_sight(cell) for cell in doubted])
-    read = {
-        cell.cell_id: replace(
-            cell,
-            reading=reading,
-            review_reasons=(*cell.review_reasons, REASON) if reading.doubts else cell.review_reasons,
-        )
-        for cell, reading in zip(doubted, readings, strict=True)
-        if reading is not None
-    }
-    return replace(findings, cells=tuple(read.get(cell.cell_id, cell) for cell in findings.cells))
+        return read
+    doubted = _least_sure(cells)[: settings.SECOND_READER_CELLS]
+    readings = reader.read_all([_sight_of(cells[place]) for place in doubted])
+    for place, reading in zip(doubted, readings, strict=True):
+        if reading is not None:
+            reasons = (*cells[place].review_reasons, *[REASON] * reading.doubts)
+            read[place] = replace(cells[place], reading=reading, review_reasons=reasons)
+    return read
 
 
-def _least_sure(cells: Sequence[Cell]) -> list[Cell]:
-    asked = [cell for cell in cells if cell.review_reasons and cell.call and cell.explanation]
-    return sorted(asked, key=lambda cell: cell.call.confidence if cell.call else 1.0)
+def reading_of(call: Call, explanation: Explanation, crop: Image) -> Reading | None:
+    """What a language model says about a single cell while somebody waits; None without an answer in time."""
+    reader = from_settings(SECONDS_FOR_A_CALLER)
+    return reader.read(*_sight(call, explanation, crop)) if reader else None
 
 
-def _sight(cell: Cell) -> Sight:
-    """Return all that a second reader is shown and told about a cell: nothing about whose it is."""
-    call, explanation, crop = cell.call, cell.explanation, np.asarray(cell.crop)
-    if call is None or explanation is None:
+def _least_sure(cells: Sequence[Cell]) -> list[int]:
+    asked = [(cell.call.confidence, place) for place, cell in enumerate(cells) if cell.call and _asked(cell)]
+    return [place for _, place in sorted(asked)]
+
+
+def _asked(cell: Cell) -> bool:
+    return bool(cell.review_reasons and cell.explanation)
+
+
+def _sight_of(cell: Cell) -> Sight:
+    if cell.call is None or cell.explanation is None:
         raise ValueError("Only a cell that was called and explained can be read.")
-    context = ClassContext(
-        call.label, call.confidence, tuple(call.probabilities), (), explanation.focus_ratio
-    )
+    return _sight(cell.call, cell.explanation, np.asarray(cell.crop))
+
+
+def _sight(call: Call, explanation: Explanation, crop: Image) -> Sight:
+    """Return all that a second reader is shown and told about a cell: nothing about whose it is."""
+    classes, criteria = tuple(call.probabilities), criteria_of(call.label)
+    context = ClassContext(call.label, call.confidence, classes, criteria, explanation.focus_ratio)
     return pictures.png(crop), pictures.heated_png(crop, explanation.drawn), context

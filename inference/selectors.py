@@ -26,8 +26,9 @@ from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline.findings import Aggregate, Kind
 from inference.pipeline.findings import Cell as FoundCell
 from inference.results import AbnormalCell, Cells, ClassLine, Range, ReviewedCell, SmearResult
+from inference.staged import StagedSmear, StageShare, staged, stagings
 
-__all__ = ["AbnormalCell", "ClassLine", "ReviewedCell", "SmearResult"]
+__all__ = ["AbnormalCell", "ClassLine", "ReviewedCell", "SmearResult", "StageShare", "StagedSmear"]
 
 STAT_FIRST = Case(When(run__smear__case__priority="stat", then=Value(0)), default=Value(1))
 
@@ -100,7 +101,7 @@ def cells_of(runs: Iterable[AnalysisRun]) -> Cells:
     reviews = CellReview.objects.filter(cell__run__in=which, undone_at=None).select_related("reviewer")
     standing = {review.cell_id: review for review in reviews}
     rows = Cell.objects.filter(run__in=which)
-    called = rows.exclude(label="").defer(*_LONG).order_by("run_id", "number")
+    called = rows.exclude(label="").defer(*_LONG, "description").order_by("run_id", "number")
     kinds = rows.filter(label="").order_by().values_list("kind").annotate(Count("pk"))
     return Cells(
         [ReviewedCell(row, standing.get(row.pk)) for row in called],
@@ -158,9 +159,10 @@ def queue_count(user: User) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WaitingSlide:
-    """A finished slide that is not signed off, how many of its cells are open, and the first of them."""
+    """A finished slide that is not signed off, its staging, how many cells are open, and the first ones."""
 
     run: AnalysisRun
+    staging: StagedSmear
     open_count: int
     cells: list[Cell]
 
@@ -185,8 +187,11 @@ def waiting_slides(user: User, first: int) -> list[WaitingSlide]:
     counts = dict(queue(user).order_by().values_list("run_id").annotate(Count("pk")))
     stat_first = Case(When(smear__case__priority="stat", then=Value(0)), default=Value(1))
     waiting = runs_for(user).filter(status=AnalysisRun.Status.DONE, signed_off_at=None).defer("coverage")
-    ordered = waiting.order_by(stat_first, "finished_at")
-    return [WaitingSlide(run, counts.get(run.pk, 0), shown.get(run.pk, [])) for run in ordered]
+    found = stagings(waiting.order_by(stat_first, "finished_at"))
+    return [
+        WaitingSlide(run, staging, counts.get(run.pk, 0), shown.get(run.pk, []))
+        for run, staging in found.items()
+    ]
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -198,13 +203,15 @@ def reference_ranges(lab: Lab) -> dict[str, Range]:
 
 def result_payload(run: AnalysisRun) -> dict[str, object]:
     """The JSON payload of a finished run, with people's corrections."""
-    return results.payload(run, cells_of([run]), _uncalled(run))
+    return results.payload(run, cells_of([run]), staged(run), _uncalled(run))
 
 
 def smear_results(case_id: UUID) -> list[SmearResult]:
     """What a report says about each analysed smear of a case, in the order of upload."""
-    runs = current_runs(case_id).select_related("smear", "signed_off_by", "lab")
-    return [results.smear_result(run, cells_of([run]), reference_ranges(run.lab)) for run in runs]
+    runs = current_runs(case_id).select_related("smear__case", "signed_off_by", "lab")
+    return [
+        results.smear_result(run, cells_of([run]), staged(run), reference_ranges(run.lab)) for run in runs
+    ]
 
 
 def case_aggregate(case_id: UUID) -> tuple[Aggregate, tuple[ClassLine, ...]]:

@@ -5,8 +5,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from inference import records
 from inference.models import AnalysisRun, Cell, CellReview
+from inference.pipeline import payload
 from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.findings import FocusVerdict, Plausibility
 from inference.review import MAX_COMMENT
 from inference.similar import Similar
 
@@ -71,6 +74,16 @@ class SmearUploadSerializer(serializers.Serializer):
     file = serializers.FileField(allow_empty_file=True)
 
 
+class DescriptionSerializer(serializers.Serializer):
+    """A cell in words, written by the program for one class, which need not be the one that stands."""
+
+    label = serializers.CharField(help_text="The class it was written for.")  # type: ignore[assignment]
+    text = serializers.CharField()
+    supports = serializers.ListField(child=serializers.CharField())
+    contradicts = serializers.ListField(child=serializers.CharField())
+    machine_text = serializers.BooleanField(default=True, help_text="Always true: no person wrote this.")
+
+
 class OpenCellSerializer(serializers.ModelSerializer):
     """One cell of the review queue."""
 
@@ -83,6 +96,7 @@ class OpenCellSerializer(serializers.ModelSerializer):
     predicted_class = serializers.CharField(source="label")
     reasons = serializers.ListField(source="review_reasons", child=serializers.CharField())
     bbox = serializers.SerializerMethodField(help_text="x0, y0, x1, y1 in pixels of the image.")
+    description = serializers.SerializerMethodField(help_text="Null where the analysis made no words.")
     analysed_at = serializers.DateTimeField(source="run.finished_at")
 
     class Meta:
@@ -99,8 +113,14 @@ class OpenCellSerializer(serializers.ModelSerializer):
             "confidence",
             "reasons",
             "bbox",
+            "description",
             "analysed_at",
         ]
+
+    @extend_schema_field(DescriptionSerializer(allow_null=True))
+    def get_description(self, cell: Cell) -> dict[str, Any] | None:
+        words = records.description(cell.description)
+        return payload.description(words) if words else None
 
     def get_bbox(self, cell: Cell) -> list[int]:
         return [cell.x0, cell.y0, cell.x1, cell.y1]
@@ -144,6 +164,7 @@ class HeatMapSerializer(serializers.Serializer):
     cytoplasm_ratio = serializers.FloatField(allow_null=True)
     background_ratio = serializers.FloatField(allow_null=True)
     receipt = ReceiptSerializer()
+    description = DescriptionSerializer()
 
 
 class NeighbourSerializer(serializers.Serializer):
@@ -185,15 +206,67 @@ class SimilarSerializer(serializers.Serializer):
         return dict(found.votes)
 
 
+class FocusSerializer(serializers.Serializer):
+    """Where the heat of a map lies, as shares of its energy, 0-1."""
+
+    strength = serializers.FloatField(help_text="The map's maximum before it was scaled to be shown.")
+    focus_ratio = serializers.FloatField(help_text="On the cell.")
+    nucleus_ratio = serializers.FloatField(allow_null=True, help_text="Null where no nucleus is told apart.")
+    cytoplasm_ratio = serializers.FloatField(allow_null=True)
+    background_ratio = serializers.FloatField()
+    off_cell = serializers.BooleanField(help_text="Too little lies on the cell to trust the call.")
+
+
+class NamedNetworkSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    version = serializers.CharField()
+
+
+class SecondCallSerializer(serializers.Serializer):
+    """What a second, independent network calls the same cell."""
+
+    classification = serializers.CharField()
+    confidence = serializers.FloatField()
+    network = NamedNetworkSerializer()
+
+
+class SecondReadingSerializer(serializers.Serializer):
+    """What a language model says about a call; it never changes one."""
+
+    provider = serializers.CharField()
+    model = serializers.CharField()
+    prompt_version = serializers.CharField()
+    focus = serializers.ChoiceField(choices=[*FocusVerdict])
+    structures = serializers.ListField(child=serializers.CharField())
+    plausible = serializers.ChoiceField(choices=[*Plausibility])
+    comment = serializers.CharField(allow_blank=True)
+    seconds = serializers.FloatField()
+    machine_text = serializers.BooleanField()
+
+
 class PredictionSerializer(serializers.Serializer):
     """The call on a single cell."""
 
     class_ = serializers.CharField()
     confidence = serializers.FloatField()
     abstained = serializers.BooleanField()
+    out_of_distribution = serializers.BooleanField(help_text="Unlike the cells the network was trained on.")
     all_probabilities = serializers.DictField(child=serializers.FloatField())
+    prediction_sets = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()),
+        help_text="By level in %: the classes meant to hold the true one in so many of 100 cells.",
+    )
+    second_call = SecondCallSerializer(allow_null=True, help_text="Null without a second network.")
     gradcam_image = serializers.CharField(help_text="Data URI of a PNG: the cell under its heat map.")
-    llm_report = serializers.CharField(allow_null=True, help_text="Null: no language model is installed.")
+    focus = FocusSerializer()
+    receipt = ReceiptSerializer(allow_null=True)
+    description = DescriptionSerializer()
+    second_reading = SecondReadingSerializer(
+        allow_null=True, help_text="Null where no second reader is set up, or where it did not answer."
+    )
+    llm_report = serializers.CharField(
+        help_text="Machine text: the second reader's comment or, without one, the text of the description."
+    )
     notices = serializers.ListField(child=ErrorSerializer())
     network = serializers.DictField(child=serializers.CharField())
     ruo = serializers.BooleanField()

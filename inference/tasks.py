@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +21,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from cases.local_files import local_path
-from inference import answers, pictures, records, runs, second_readings
+from inference import answers, pictures, records, runs, second_readings, stage_calls
 from inference.models import AnalysisRun, Cell
+from inference.pipeline import payload
 from inference.pipeline.config import Config, SegmentationEngine
+from inference.pipeline.findings import Explanation, Kind, Method, Staging
+from inference.stage_calls import StagingLost
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +50,15 @@ def warm_up(**_: Any) -> None:
         logger.error("No smear can be analysed: %s", error.text)
 
 
-def _config(pixel_um: float | None = None) -> Config:
+def _config(pixel_um: float | None = None, staging: bool = False) -> Config:
     """The analysis as this installation is set up."""
-    return Config(pixel_um=pixel_um, engine=SegmentationEngine(settings.SEGMENTATION_ENGINE))
+    return Config(
+        pixel_um=pixel_um,
+        engine=SegmentationEngine(settings.SEGMENTATION_ENGINE),
+        remediate=settings.CALL_AGAIN,
+        review_contradicted=settings.REVIEW_CONTRADICTED,
+        staging=staging,
+    )
 
 
 @shared_task
@@ -87,11 +97,24 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
 
     smear = run.smear
     with local_path(smear.original, smear.suffix) as path:
-        findings = analyse(path, _config(smear.case.pixel_um), _progress(run, token))
+        findings = analyse(
+            path,
+            _config(smear.case.pixel_um, smear.case.staging_requested and _can_stage()),
+            _progress(run, token),
+            second_readings.with_readings,
+        )
     with smear.preview.open() as preview:
         picture = pictures.pixels(preview)
     drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
-    runs.save(run.pk, token, second_readings.with_readings(findings), drawn)
+    runs.save(run.pk, token, findings, drawn)
+
+
+def _can_stage() -> bool:
+    """Whether a smear can be staged as it is analysed. Without the network it is analysed all the same, and
+    the staging that is queued afterwards fails alone."""
+    from inference.pipeline.networks import registry
+
+    return registry.STAGING_NETWORK in registry.names()
 
 
 def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
@@ -109,10 +132,11 @@ def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
 
 
 @contextmanager
-def heartbeat(run_id: str, token: UUID) -> Iterator[None]:
-    """Keeps saying that this worker is alive, from a thread of its own, while the work inside goes on."""
+def heartbeat(key: Any, token: UUID, rows: ModuleType = runs) -> Iterator[None]:
+    """Keeps saying that this worker is alive, from a thread of its own, while the work inside goes on; `rows`
+    is the module whose rows say so."""
     over = threading.Event()
-    thread = threading.Thread(target=_beat_until, args=(over, run_id, token), daemon=True)
+    thread = threading.Thread(target=_beat_until, args=(over, key, token, rows), daemon=True)
     thread.start()
     try:
         yield
@@ -121,22 +145,64 @@ def heartbeat(run_id: str, token: UUID) -> Iterator[None]:
         thread.join()
 
 
-def _beat_until(over: threading.Event, run_id: str, token: UUID) -> None:
+def _beat_until(over: threading.Event, key: Any, token: UUID, rows: ModuleType) -> None:
     try:
         while not over.wait(settings.RUN_HEARTBEAT_SECONDS):
-            _beat(run_id, token)
-    except runs.RunLost:
-        logger.warning("Run %s is no longer held by this worker.", run_id)
+            _beat(key, token, rows)
+    except (runs.RunLost, StagingLost):
+        logger.warning("Run or staging %s is no longer held by this worker.", key)
     finally:
         connection.close()
 
 
-def _beat(run_id: str, token: UUID) -> None:
+def _beat(key: Any, token: UUID, rows: ModuleType = runs) -> None:
     """A database that is busy for a moment must not end the heartbeat."""
     try:
-        runs.beat(run_id, token)
+        rows.beat(key, token)
     except DatabaseError:
-        logger.exception("A heartbeat of run %s could not be written", run_id)
+        logger.exception("A heartbeat of %s could not be written", key)
+
+
+@shared_task
+def stage_smear(call_id: int) -> None:
+    """Needs the staging of a finished run queued; leaves it done or failed. In any other state, and when the
+    request was withdrawn, there is nothing to do.
+
+    Killed in the middle, it leaves the staging running without a heartbeat, which the sweeper finds.
+    """
+    from inference.pipeline.errors import PipelineError
+
+    token = stage_calls.claim(call_id)
+    if token is None:
+        return
+    try:
+        with heartbeat(call_id, token, stage_calls):
+            stage_calls.save(call_id, token, _stage(stage_calls.held(call_id, token).run))
+    except StagingLost:
+        logger.warning("Staging %s was taken over or withdrawn while this worker was busy with it.", call_id)
+    except PipelineError as error:
+        _fail_staging(call_id, token, error.code, error.text)
+    except Exception:
+        logger.exception("Staging %s failed", call_id)
+        _fail_staging(call_id, token, "internal_error", _(INTERNAL_ERROR))
+
+
+def _fail_staging(call_id: int, token: UUID, code: str, text: str) -> None:
+    try:
+        stage_calls.fail(call_id, token, code, text)
+    except StagingLost:
+        logger.warning("Staging %s was taken over before it could be noted as failed.", call_id)
+
+
+def _stage(run: AnalysisRun) -> Staging:
+    """Stages a finished run by its image and the white cells that were stored."""
+    from inference.pipeline.slide import Slide
+    from inference.pipeline.staging import stage
+
+    smear = run.smear
+    whites = [records.cell(row) for row in run.cells.filter(kind=Kind.WBC)]
+    with local_path(smear.original, smear.suffix) as path, Slide.open(path, run.pixel_um) as slide:
+        return stage(slide, whites, run.pixel_um, _config(run.pixel_um, staging=True))
 
 
 @shared_task
@@ -166,43 +232,55 @@ def _give(place: str, make: Callable[[], dict[str, Any]]) -> None:
 
 
 def _predict(image: bytes, suffix: str) -> dict[str, Any]:
-    """The answer of `predict/`. `llm_report` is null: no language model is installed."""
+    """The answer of `predict/`."""
     from inference.pipeline.single_cell import predict
 
     with NamedTemporaryFile(suffix=suffix) as file:
         file.write(image)
         file.flush()
         said = predict(Path(file.name), _config())
-    heated = pictures.heated_png(said.crop, said.explanation.drawn)
+    call, explanation = said.call, said.explanation
+    reading = second_readings.reading_of(call, explanation, said.crop)
     return {
-        "class": said.call.label,
-        "confidence": float(said.call.confidence),
-        "abstained": said.call.abstained,
-        "all_probabilities": {label: float(share) for label, share in said.call.probabilities.items()},
-        "gradcam_image": _data_uri(heated),
-        "llm_report": None,
+        "class": call.label,
+        "confidence": float(call.confidence),
+        "abstained": call.abstained,
+        "out_of_distribution": call.out_of_distribution,
+        "all_probabilities": {label: float(share) for label, share in call.probabilities.items()},
+        "prediction_sets": {str(level): list(labels) for level, labels in call.sets.items()},
+        "second_call": payload.second_call(said.second) if said.second else None,
+        "gradcam_image": _data_uri(pictures.heated_png(said.crop, explanation.drawn)),
+        "focus": {**_figures(explanation), "off_cell": said.off_cell},
+        "receipt": asdict(explanation.receipt) if explanation.receipt else None,
+        "description": payload.description(said.words),
+        "second_reading": asdict(reading) if reading else None,
+        "llm_report": (reading and reading.comment) or said.words.text,
         "notices": [{"code": notice.code, "message": notice.text} for notice in said.notices],
         "network": asdict(said.network),
         "ruo": True,
     }
 
 
+def _figures(explanation: Explanation) -> dict[str, float | None]:
+    return {name: getattr(explanation, name) for name in HEAT_MAP_FIGURES}
+
+
 def _heat_map(row: Cell, method: str, label: str) -> dict[str, Any]:
-    from inference.pipeline.findings import Method
-    from inference.pipeline.heat_map import heat_map
+    from inference.pipeline.heat_map import Kept, heat_map
     from inference.pipeline.networks import registry
 
     called_by = {used.name: used.sha256 for used in records.networks(row.run)}
     sha256 = called_by.get(registry.WBC_NETWORK, "")
     with row.crop.open() as file:
         crop = pictures.pixels(file)
-    found = heat_map(crop, records.instance(row), label, Method(method), sha256)
-    heated = pictures.heatmap_png(found.drawn)
+    kept = Kept(crop, records.instance(row), row.run.pixel_um, sha256)
+    found, words = heat_map(kept, label, Method(method))
     return {
         "label": label,
-        "picture": _data_uri(heated),
-        **{name: getattr(found, name) for name in HEAT_MAP_FIGURES},
+        "picture": _data_uri(pictures.heatmap_png(found.drawn)),
+        **_figures(found),
         "receipt": asdict(found.receipt) if found.receipt else None,
+        "description": payload.description(words),
     }
 
 
@@ -212,5 +290,7 @@ def _data_uri(png: bytes) -> str:
 
 @shared_task
 def sweep_runs() -> None:
-    """Needs nothing; queues running runs whose heart stopped, and sends queued ones that were not sent."""
+    """Needs nothing; queues running runs and stagings whose heart stopped, and sends queued ones that were
+    not sent."""
     runs.sweep()
+    stage_calls.sweep()

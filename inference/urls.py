@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from inference import api, review_views, views
+from inference import api, review_views, staging_api, staging_views, views
 
 app_name = "inference"
 urlpatterns = [
@@ -16,6 +16,13 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cells/<int:number>/crop.png", views.crop, name="crop"),
     path("runs/<uuid:run_id>/cells/<int:number>/heatmap.png", views.heatmap, name="heatmap"),
     path("runs/<uuid:run_id>/cells/<int:number>/heat-map/", views.heat_map, name="heat-map"),
+    path("cases/<uuid:case_id>/staging/", staging_views.case_staging, name="case-staging"),
+    path("cases/<uuid:case_id>/staging/request/", staging_views.request_staging, name="request-staging"),
+    path("cases/<uuid:case_id>/staging/withdraw/", staging_views.withdraw_staging, name="withdraw-staging"),
+    path("runs/<uuid:run_id>/staging/", staging_views.waiting, name="staging"),
+    path("runs/<uuid:run_id>/staging/retry/", staging_views.retry, name="retry-staging"),
+    path("review/<uuid:run_id>/staging/decide/", staging_views.decide, name="decide-staging"),
+    path("review/<uuid:run_id>/staging/undo/", staging_views.undo, name="undo-staging"),
     path("review/", review_views.queue, name="review-queue"),
     path("review/<uuid:run_id>/", review_views.slide, name="review-slide"),
     path("review/<uuid:run_id>/claim/", review_views.claim, name="claim"),
@@ -24,4 +31,5 @@ urlpatterns = [
     path("review/<uuid:run_id>/cells/<int:number>/decide/", review_views.decide, name="decide"),
     path("review/<uuid:run_id>/cells/<int:number>/undo/", review_views.undo, name="undo"),
     *api.urlpatterns,
+    *staging_api.urlpatterns,
 ]

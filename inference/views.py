@@ -117,12 +117,13 @@ def heatmap(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
 @verb_required(Verb.RUN_VIEW)
 @require_GET
 def heat_map(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
-    """A heat map of any classified cell, made while the person waits; the stored one stays as it is."""
+    """A heat map and words of any classified cell, made while the person waits; what is stored stays."""
     run = selectors.run_for(request.user, run_id)
     row = get_object_or_404(run.cells, number=number)
-    context: dict[str, object] = {"run": run, "row": row}
+    context: dict[str, object] = {"run": run, "row": row, "cell": selectors.reviewed_cell(row)}
+    asked = request.GET.get("method", ""), request.GET.get("label", "")
     try:
-        context["heat"] = heat_maps.heat_map(request.user, row, request.GET.get("method", ""))
+        context["heat"] = heat_maps.heat_map(request.user, row, *asked)
     except answers.Refused as refused:
         context |= {"heat": heat_maps.stored(row), "heat_problem": refused.text}
     return render(request, "inference/partials/heat_map.html", context)

@@ -15,18 +15,25 @@ from PIL import Image
 from accounts.context import version as software_version
 from cases.selectors import CaseFacts, case_facts
 from inference import selectors as inference
-from inference.names import QUALITY_PARTS, outcome_name, source_name
+from inference.names import (
+    QUALITY_PARTS,
+    leukemia_name,
+    outcome_name,
+    source_name,
+    staging_status_name,
+)
 from inference.pipeline.findings import Notice, Outcome
 from inference.selectors import SmearResult
 
 from . import content as parts
 from .content import Amendment, Line, ReportContent
+from .staging import CaseStaging, StagedImage, StageShare
 
 SOFTWARE = "WBC Portal"
 MAX_SHOWN = 20
 FIELD_SIDE_PX = 1400
 CROP_SIDE_PX = 160
-NOT_ANALYSED = ("rbc_morphology", "staging")
+NOT_ANALYSED = ("rbc_morphology",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ def assemble(case_id: UUID, heading: Heading) -> ReportContent:
         not_analysed=NOT_ANALYSED,
         comment=heading.comment,
         amends=heading.amends,
+        staging=_staging(case, results),
     )
 
 
@@ -150,6 +158,43 @@ def _image(result: SmearResult) -> parts.SmearImage:
         annotated=picture(result.annotated_png, FIELD_SIDE_PX),
         payload=result.payload,
     )
+
+
+def _staging(case: CaseFacts, results: Sequence[SmearResult]) -> CaseStaging:
+    if case.staging_requested_at is None:
+        return CaseStaging()
+    images = tuple(_staged(number, result) for number, result in enumerate(results, 1))
+    return CaseStaging(case.staging_requested_by, case.staging_requested_at, images)
+
+
+def _staged(number: int, result: SmearResult) -> StagedImage:
+    staging = result.staging
+    review, status = staging.review, staging.status
+    machine_name = leukemia_name(staging.machine_label) if staging.machine_label else ""
+    without = staging_status_name(status).capitalize()
+    return StagedImage(
+        image=number,
+        name=result.original_name,
+        status=status,
+        label=staging.label,
+        label_name=leukemia_name(staging.label) if staging.label else without,
+        machine_label=staging.machine_label,
+        machine_label_name=machine_name,
+        shares=tuple(_share(share) for share in staging.shares),
+        used=staging.used,
+        total=len(staging.fields),
+        left_out=tuple(staging.left_out),
+        reasons=tuple(staging.reasons),
+        reviewed_by=str(review.reviewer) if review else "",
+        comment=review.comment if review else "",
+        network=staging.networks[0] if staging.networks else None,
+        notices=staging.notices,
+    )
+
+
+def _share(share: inference.StageShare) -> StageShare:
+    values = (share.probability, share.low, share.high)
+    return StageShare(share.key, share.name, *(parts.rounded(100 * value) for value in values))
 
 
 def _notices(result: SmearResult) -> tuple[Notice, ...]:

@@ -55,6 +55,11 @@ MYELOID_ERYTHROID = Code("myeloid-erythroid-ratio", "Myeloid to erythroid ratio"
 NOT_ANALYSED = {"rbc_morphology": RED_CELL_MORPHOLOGY, "staging": STAGING}
 
 
+def stage(key: str, name: str) -> Code:
+    """A stage of leukemia: neither LOINC nor SNOMED names what the network tells apart."""
+    return Code(f"stage-{key.replace('_', '-')}", name, System.LOCAL, False)
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A UCUM unit and how people write it."""
@@ -67,6 +72,7 @@ PERCENT = Unit("%", "%")
 PER_100_WBC = Unit("/100{WBCs}", "/100 WBC")
 CELLS = Unit("{cells}", "cells")
 RATIO = Unit("{ratio}", "ratio")
+FIELDS = Unit("{fields}", "fields")
 PER_100_NEUTROPHILS = Unit("/100{neutrophils}", "/100 neutrophils")
 
 

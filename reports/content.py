@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 
 from inference.pipeline.findings import Aggregate, NetworkUsed, Notice, Outcome
 
+from .staging import CaseStaging
+
 SCHEMA_VERSION = 1
 OUTCOMES = {outcome.value for outcome in Outcome}
 RUO = "For Research Use Only. Not for use in diagnostic procedures."
@@ -158,7 +160,8 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class ReportContent:
-    """One version of a report. `written_at` is when its figures or its comment last changed."""
+    """One version of a report. `written_at` is when its figures or its comment last changed; `staging` is
+    None in reports from before there was any."""
 
     schema: int
     report_id: str
@@ -179,6 +182,7 @@ class ReportContent:
     comment: str
     amends: Amendment | None = None
     signature: Signature | None = None
+    staging: CaseStaging | None = None
 
     @property
     def issued_at(self) -> datetime:
@@ -200,7 +204,8 @@ class ReportContent:
         fate = superseded and f"Superseded by version {superseded.version}."
         amended = self.amends and f"Amends version {self.amends.version}: {self.amends.reason}"
         flags = (flag.text for flag in self.aggregate.flags)
-        words = (fate, amended, self.summary, *self.cautions, *flags, self.comment, RUO)
+        staged = self.staging.words if self.staging else ()
+        words = (fate, amended, self.summary, *self.cautions, *flags, *staged, self.comment, RUO)
         return tuple(sentence for sentence in words if sentence)
 
     @property
@@ -216,7 +221,11 @@ _adapter = TypeAdapter(ReportContent)
 
 
 def to_json(content: ReportContent) -> dict[str, Any]:
+    """The content as it is stored and signed; what an older report did not have is not in it, so that its
+    digest stays what it was."""
     stored: dict[str, Any] = _adapter.dump_python(content, mode="json")
+    if content.staging is None:
+        del stored["staging"]
     return stored
 
 

@@ -11,14 +11,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID, uuid5
 
 from fhir.resources.R4B.bundle import Bundle
 
 from . import codes
 from . import fhir_shapes as shape
-from .codes import Code, Figure, System
+from .codes import System
 from .content import ReportContent, Signature, Superseded
+from .fhir_ids import fhir_id, lab_system, network_id, network_keys, software_id, status
+from .fhir_observations import members, observations, stagings
 from .fhir_shapes import TERMINOLOGY, Resource
 
 
@@ -47,7 +48,7 @@ def bundle(out: Outgoing) -> Resource:
     checked = Bundle.model_validate(
         {
             "resourceType": "Bundle",
-            "id": _id(content, "bundle", str(content.version)),
+            "id": fhir_id(content, "bundle", str(content.version)),
             "type": "transaction",
             "timestamp": shape.instant(content.issued_at),
             "entry": entries,
@@ -55,12 +56,6 @@ def bundle(out: Outgoing) -> Resource:
     )
     sent: Resource = json.loads(checked.model_dump_json())
     return sent
-
-
-def status(content: ReportContent) -> str:
-    if content.signature is None:
-        return "preliminary"
-    return "corrected" if content.amends else "final"
 
 
 def _shared(content: ReportContent) -> list[Resource]:
@@ -73,7 +68,7 @@ def _shared(content: ReportContent) -> list[Resource]:
 def _own(out: Outgoing) -> list[Resource]:
     replaces = out.content.signature is not None and out.superseded is None
     write = shape.replace if replaces else shape.create
-    own = [*_observations(out.content), _report(out)]
+    own = [*observations(out.content), _report(out)]
     return [write(_labelled(resource, out.label), f"identifier={shape.token(resource)}") for resource in own]
 
 
@@ -103,7 +98,7 @@ def _patient(content: ReportContent) -> Resource:
         "identifier": [
             {
                 "type": shape.concept("v2-0203", "MR", "Medical record number"),
-                "system": _lab_system(content, "mrn"),
+                "system": lab_system(content, "mrn"),
                 "value": patient.mrn,
                 "assigner": {"display": content.lab.name},
             }
@@ -116,10 +111,10 @@ def _patient(content: ReportContent) -> Resource:
 
 def _specimen(content: ReportContent) -> Resource:
     order = content.order
-    accession = {"system": _lab_system(content, "accession"), "value": order.accession}
+    accession = {"system": lab_system(content, "accession"), "value": order.accession}
     return {
-        **shape.head("Specimen", _id(content, "specimen"), "specimen"),
-        "identifier": [shape.uuid_identifier(_id(content, "specimen"))],
+        **shape.head("Specimen", fhir_id(content, "specimen"), "specimen"),
+        "identifier": [shape.uuid_identifier(fhir_id(content, "specimen"))],
         "accessionIdentifier": accession,
         "type": shape.concept("v2-0487", "BLD", "Whole blood"),
         "subject": shape.reference(content.patient.id),
@@ -131,7 +126,7 @@ def _specimen(content: ReportContent) -> Resource:
 def _devices(content: ReportContent) -> list[Resource]:
     """The software as a whole, then each network: another version is another Device."""
     software = {
-        **_device(_software_id(content), content.software, "software-name"),
+        **_device(software_id(content), content.software, "software-name"),
         "version": [
             {"type": {"text": "software"}, "value": content.software_version},
             *(
@@ -141,14 +136,14 @@ def _devices(content: ReportContent) -> list[Resource]:
         ],
         "owner": shape.reference(content.lab.id, content.lab.name),
     }
-    return [software, *(_network(content, *key) for key in _network_keys(content))]
+    return [software, *(_network(content, *key) for key in network_keys(content))]
 
 
 def _network(content: ReportContent, name: str, version: str, sha256: str) -> Resource:
     return {
-        **_device(_network_id(name, version, sha256), name, "model-name"),
+        **_device(network_id(name, version, sha256), name, "model-name"),
         "version": [{"type": {"text": "network"}, "value": version}, {"value": f"sha256:{sha256}"}],
-        "parent": shape.reference(_software_id(content)),
+        "parent": shape.reference(software_id(content)),
     }
 
 
@@ -172,85 +167,17 @@ def _practitioner(signature: Signature) -> Resource:
     }
 
 
-# --- the observations -----------------------------------------------------------------------------
-def _observations(content: ReportContent) -> list[Resource]:
-    """Panel first, then its members, what stands alone, and what was not analysed."""
-    share_keys = [line.key for line in content.lines]
-    stands = [_figure(content, figure) for figure in codes.figures(content)]
-    panel = {
-        **_observation(content, "panel", codes.PANEL),
-        "hasMember": [shape.reference(_id(content, key)) for key in ("wbc_count", *share_keys)],
-    }
-    comment = [_comment(content)] if content.comment else []
-    return [panel, *stands, *comment, *(_absent(content, key) for key in content.not_analysed)]
-
-
-def _observation(content: ReportContent, key: str, code: Code) -> Resource:
-    identity = _id(content, key)
-    method = {} if code.names_method else {"method": {"text": "Light microscopy, digital image"}}
-    return {
-        **shape.head("Observation", identity, "observation-lab"),
-        "identifier": [shape.uuid_identifier(identity)],
-        "status": status(content),
-        "category": [shape.concept("observation-category", "laboratory", "Laboratory")],
-        "code": {"coding": [shape.coding(code)], "text": code.display},
-        "subject": shape.reference(content.patient.id),
-        "effectiveDateTime": shape.instant(content.order.collected_at),
-        "issued": shape.instant(content.issued_at),
-        "performer": [shape.reference(content.lab.id, content.lab.name)],
-        "specimen": shape.reference(_id(content, "specimen")),
-        "device": shape.reference(_software_id(content)),
-        **method,
-    }
-
-
-def _figure(content: ReportContent, figure: Figure) -> Resource:
-    """A number with its reference range; for a share also the cells behind it and its 95 % interval."""
-    resource = _observation(content, figure.key, figure.code)
-    resource["valueQuantity"] = shape.quantity(figure.value, figure.unit)
-    if figure.direction:
-        word = {"H": "High", "L": "Low", "N": "Normal"}[figure.direction]
-        resource["interpretation"] = [shape.concept("v3-ObservationInterpretation", figure.direction, word)]
-    if figure.reference:
-        resource["referenceRange"] = [shape.bounds(figure.reference, figure.unit)]
-    if figure.interval:
-        resource["component"] = [
-            _component(
-                "count", "Cells of this class", valueQuantity=shape.quantity(figure.count, codes.CELLS)
-            ),
-            _component(
-                "interval-95", "Exact 95 % interval", valueRange=shape.bounds(figure.interval, figure.unit)
-            ),
-        ]
-    return resource
-
-
-def _comment(content: ReportContent) -> Resource:
-    return {**_observation(content, "comment", codes.COMMENT), "valueString": content.comment}
-
-
-def _absent(content: ReportContent, key: str) -> Resource:
-    """What this product does not analyse yet, said outright."""
-    resource = _observation(content, key, codes.NOT_ANALYSED[key])
-    reason = shape.concept("data-absent-reason", "not-performed", "Not Performed")
-    return {**resource, "dataAbsentReason": {**reason, "text": "Not analysed"}}
-
-
-def _component(code: str, display: str, **value: Resource) -> Resource:
-    return {"code": {"coding": [shape.coding(Code(code, display, System.LOCAL))], "text": display}, **value}
-
-
 # --- the report and where it comes from -----------------------------------------------------------
 def _report(out: Outgoing) -> Resource:
     content = out.content
-    accession = {"system": _lab_system(content, "report"), "value": content.order.accession}
+    accession = {"system": lab_system(content, "report"), "value": content.order.accession}
     signer = content.signature and [shape.reference(content.signature.signer_id, content.signature.name)]
-    alone = [figure.key for figure in codes.figures(content) if figure.key not in _members(content)]
+    alone = [figure.key for figure in codes.figures(content) if figure.key not in members(content)]
     keys = ["panel", *alone, *(["comment"] if content.comment else [])]
     return {
-        **shape.head("DiagnosticReport", _id(content, "report"), "diagnosticreport-lab"),
+        **shape.head("DiagnosticReport", fhir_id(content, "report"), "diagnosticreport-lab"),
         "identifier": [
-            shape.uuid_identifier(_id(content, "report")),
+            shape.uuid_identifier(fhir_id(content, "report")),
             {"type": shape.concept("v2-0203", "FILL", "Filler Identifier"), **accession},
         ],
         "status": status(content),
@@ -264,8 +191,11 @@ def _report(out: Outgoing) -> Resource:
         "issued": shape.instant(content.issued_at),
         "performer": [shape.reference(content.lab.id, content.lab.name)],
         **shape.present("resultsInterpreter", signer),
-        "specimen": [shape.reference(_id(content, "specimen"))],
-        "result": [shape.reference(_id(content, key)) for key in (*keys, *content.not_analysed)],
+        "specimen": [shape.reference(fhir_id(content, "specimen"))],
+        "result": [
+            shape.reference(fhir_id(content, key))
+            for key in (*keys, *content.not_analysed, *stagings(content))
+        ],
         "conclusion": "\n".join(content.words(out.superseded)),
         "presentedForm": [_attachment(content, out.pdf)],
     }
@@ -285,11 +215,11 @@ def _attachment(content: ReportContent, pdf: bytes) -> Resource:
 
 def _provenance_entry(content: ReportContent) -> Resource:
     """R4 gives a Provenance no identifier: a tag of its own keeps a second sending from doubling it."""
-    tag = _id(content, "provenance", str(content.version), status(content))
-    targets = ["report", "panel", *(figure.key for figure in codes.figures(content))]
+    tag = fhir_id(content, "provenance", str(content.version), status(content))
+    targets = ["report", "panel", *(figure.key for figure in codes.figures(content)), *stagings(content)]
     resource = {
         **shape.head("Provenance", tag, "provenance"),
-        "target": [shape.reference(_id(content, key)) for key in targets],
+        "target": [shape.reference(fhir_id(content, key)) for key in targets],
         "recorded": shape.instant(content.issued_at),
         **shape.present("activity", content.signature and {"text": content.signature.meaning}),
         "agent": list(_agents(content)),
@@ -305,7 +235,7 @@ def _provenance_entry(content: ReportContent) -> Resource:
 def _agents(content: ReportContent) -> Iterable[Resource]:
     """The software assembled the figures; the person who signed verified them."""
     lab = shape.reference(content.lab.id, content.lab.name)
-    software = shape.reference(_software_id(content))
+    software = shape.reference(software_id(content))
     if content.signature is None:
         yield {"type": shape.concept("provenance-participant-type", "author", "Author"), "who": lab}
     else:
@@ -321,30 +251,3 @@ def _agents(content: ReportContent) -> Iterable[Resource]:
             "onBehalfOf": lab,
         }
     yield {"type": shape.concept("provenance-participant-type", "assembler", "Assembler"), "who": software}
-
-
-# --- who is who -----------------------------------------------------------------------------------
-def _members(content: ReportContent) -> set[str]:
-    return {"wbc_count", *(line.key for line in content.lines)}
-
-
-def _id(content: ReportContent, *names: str) -> str:
-    """The same part of the same case has the same id in every version, and on every export."""
-    return str(uuid5(UUID(content.order.id), "/".join(names)))
-
-
-def _network_keys(content: ReportContent) -> list[tuple[str, str, str]]:
-    return [(network.name, network.version, network.sha256) for network in content.networks]
-
-
-def _network_id(name: str, version: str, sha256: str) -> str:
-    return str(uuid5(UUID(System.LOCAL.removeprefix("urn:uuid:")), f"{name}/{version}/{sha256}"))
-
-
-def _software_id(content: ReportContent) -> str:
-    parts = [content.software, content.software_version, *map("/".join, _network_keys(content))]
-    return str(uuid5(UUID(content.lab.id), "|".join(parts)))
-
-
-def _lab_system(content: ReportContent, what: str) -> str:
-    return f"urn:uuid:{uuid5(UUID(content.lab.id), what)}"

@@ -15,6 +15,7 @@ from django.utils.text import slugify
 from . import codes
 from .codes import Code, Figure, System
 from .content import ReportContent, Superseded, digest
+from .staging import StagedImage
 
 ESCAPES = str.maketrans({sign: f"\\{letter}\\" for sign, letter in zip("\\|^&~", "EFSTR", strict=True)})
 LINE_WIDTH = 64
@@ -133,6 +134,7 @@ def _results(content: ReportContent, pdf: bytes) -> Iterator[str]:
         {2: "TX", 3: _code(codes.NOT_ANALYSED[key]), 5: "Not analysed", 11: "X"}
         for key in content.not_analysed
     ]
+    results += _staging(content)
     results.append({2: "ED", 3: _code(codes.DOCUMENT), 5: _document(content, pdf)})
     for number, fields in enumerate(results, 1):
         yield _segment("OBX", {**_obx_base(content), **fields, 1: str(number)})
@@ -171,6 +173,32 @@ def _interval(figure: Figure) -> dict[int, str]:
         4: "2",
         5: f"{figure.count} cells, 95 % interval {span} %",
     }
+
+
+def _staging(content: ReportContent) -> list[dict[int, str]]:
+    """The stage of each image and, under sub-ids of the same code, what it rests on; or that nobody asked."""
+    staging = content.staging
+    if staging is None:
+        return []
+    if not staging.requested:
+        return [{2: "TX", 3: _code(codes.STAGING), 5: "Not requested", 11: "X"}]
+    return [fields for image in staging.images for fields in _staged(image)]
+
+
+def _staged(image: StagedImage) -> Iterator[dict[int, str]]:
+    code, sub_id = _code(codes.STAGING), str(image.image)
+    network = image.network
+    by = {18: _parts(f"{network.name} {network.version}")} if network else {}
+    if image.is_staged:
+        yield {2: "CE", 3: code, 4: sub_id, 5: _code(codes.stage(image.label, image.label_name)), **by}
+    else:
+        yield {2: "TX", 3: code, 4: sub_id, 5: _text(image.label_name), 11: "X", **by}
+    shares = [
+        f"{share.name} {_decimal(share.percent)} %, 95 % interval {_span((share.low, share.high))} %"
+        for share in image.shares
+    ]
+    rests_on = f"{image.used} of {image.total} fields staged"
+    yield {2: "TX", 3: code, 4: f"{sub_id}.2", 5: _text("\n".join([rests_on, *shares])), **by}
 
 
 def _document(content: ReportContent, pdf: bytes) -> str:

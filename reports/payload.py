@@ -6,6 +6,7 @@ from inference.pipeline.findings import Notice
 
 from . import codes
 from .content import RUO, Line, ReportContent, ShownCell, SmearImage, Superseded, digest, rounded
+from .staging import CaseStaging, StagedImage
 
 Json = dict[str, Any]
 
@@ -28,7 +29,7 @@ def write(content: ReportContent, superseded: Superseded | None = None) -> Json:
         },
         "wbc_differential": _differential(content),
         "rbc_analysis": {"status": "not_analysed", "total": total.rbc_count},
-        "staging": {"status": "not_analysed", "label": None},
+        "staging": _staging(content.staging),
         "figures": [_figure(figure) for figure in codes.figures(content)],
         "abnormal_cells": {"total": content.shown_of, "shown": [_shown(cell) for cell in content.shown]},
         "review": {"cells_reviewed": content.reviewed, "cells_corrected": content.corrected},
@@ -109,6 +110,41 @@ def _differential(content: ReportContent) -> Json:
         "left_shift_index": _rounded(total.left_shift_index),
         "myeloid_erythroid_ratio": _rounded(total.myeloid_erythroid_ratio),
         "flags": [_notice(flag) for flag in total.flags],
+    }
+
+
+def _staging(staging: CaseStaging | None) -> Json:
+    """The stage that all images have in common, if they have one, and what was found in each."""
+    if staging is None or not staging.requested:
+        return {"status": "not_requested" if staging else "not_analysed", "label": None}
+    return {
+        "status": "staged" if any(image.is_staged for image in staging.images) else "not_stageable",
+        "label": staging.label or None,
+        "requested_by": staging.requested_by,
+        "requested_at": staging.requested_at and staging.requested_at.isoformat(),
+        "images": [_staged(image) for image in staging.images],
+        "notices": [_notice(notice) for notice in staging.notices],
+    }
+
+
+def _staged(image: StagedImage) -> Json:
+    network = image.network
+    return {
+        "image": image.image,
+        "status": image.status.value,
+        "label": image.label or None,
+        "machine_label": image.machine_label or None,
+        "reviewed_by": image.reviewed_by or None,
+        "comment": image.comment,
+        "probabilities": {share.key: round(share.percent / 100, 3) for share in image.shares},
+        "intervals_95": {
+            share.key: [round(share.low / 100, 3), round(share.high / 100, 3)] for share in image.shares
+        },
+        "fields": {"used": image.used, "left_out": dict(image.left_out)},
+        "reasons": list(image.reasons),
+        "network": {"name": network.name, "version": network.version, "sha256": network.sha256}
+        if network
+        else None,
     }
 
 

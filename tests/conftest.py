@@ -167,6 +167,7 @@ def findings():
     from inference.pipeline.findings import (
         Call,
         Cell,
+        Description,
         Explanation,
         Findings,
         Instance,
@@ -193,6 +194,7 @@ def findings():
             reasons,
             np.full((224, 224, 3), (150, 90, 170), np.uint8),
             heat if reasons else None,
+            description=Description(label, f"Seen: a {label}.", ("nucleus round",)) if reasons else None,
         )
 
     calls = ["neutrophil"] * 4 + ["lymphocyte", "monocyte"]

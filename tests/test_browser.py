@@ -10,9 +10,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from accounts.context import RUO
+from accounts.services import offer_staging
 from cases.models import Smear, Upload
-from inference import runs
+from inference import runs, stage_calls
 from tests.conftest import PASSWORD, field_image
+from tests.stagings import staging
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -239,6 +241,30 @@ def test_a_pathologist_reviews_by_key_signs_off_and_signs(quiet_page, live_serve
     with page.expect_download() as download:
         page.get_by_role("link", name="PDF", exact=True).first.click()
     assert download.value.path().read_bytes().startswith(b"%PDF")
+
+
+def test_staging_is_requested_late_and_answered(
+    quiet_page, live_server, lab, administrator, clinician, pathologist, done_run
+):
+    """The page of the case shows by itself when the staging has ended."""
+    offer_staging(administrator, True)
+    page, case_id = quiet_page, done_run.smear.case_id
+    sign_in(page, live_server, clinician)
+    page.goto(f"{live_server.url}/cases/{case_id}/")
+    page.get_by_role("button", name="Request leukemia staging").click()
+    box = page.locator("#case-staging")
+    expect(box).to_contain_text("Requested by Clara Clinic")
+    expect(box).to_contain_text("not finished")
+    call = done_run.stage_call
+    stage_calls.save(call.pk, stage_calls.claim(call.pk), staging("pre_b", "leukemia"))
+    expect(box).to_contain_text("Pre-B ALL needs a person's answer")
+    page.context.clear_cookies()
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/review/{done_run.pk}/")
+    page.get_by_role("button", name="Pro-B ALL").click()
+    expect(page.locator("#staging")).to_contain_text("answered otherwise")
+    page.get_by_role("button", name="Undo my answer").click()
+    expect(page.locator("#staging")).to_contain_text("needs a person's answer")
 
 
 def test_an_administrator_reads_the_trail(quiet_page, live_server, administrator, done_run):

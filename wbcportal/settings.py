@@ -248,9 +248,13 @@ RUN_HEARTBEAT_SECONDS = 5
 RUN_LOST_AFTER_SECONDS = 20
 RUN_MAX_ATTEMPTS = 3
 REVIEW_CLAIM_MINUTES = 15
-# none, DEVAST or AIAST: the security label that exported FHIR observations carry.
 SEGMENTATION_ENGINE = env.text("SEGMENTATION_ENGINE", "compact")
+# Both off, as they were measured not to help (docs/heat_maps.md, docs/words.md): call doubted cells again in
+# other stains and cut out tighter; send cells to review whose words contradict their call.
+CALL_AGAIN = env.flag("CALL_AGAIN")
+REVIEW_CONTRADICTED = env.flag("REVIEW_CONTRADICTED")
 
+# none, DEVAST or AIAST: the security label that exported FHIR observations carry.
 FHIR_AI_LABEL = env.text("FHIR_AI_LABEL", "none")
 
 # --- the second reader: off while no endpoint is named (docs/second_reader.md) --------------------

@@ -11,22 +11,27 @@ from inference.pipeline.aggregation import aggregate
 from inference.pipeline.calls import Reader, white_cell_networks
 from inference.pipeline.config import Config
 from inference.pipeline.errors import UnusableSmear
-from inference.pipeline.findings import Cell, Findings, Image, Instance, Stored
+from inference.pipeline.findings import Cell, Findings, Image, Instance, Staging, Stored
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.search import Found, search
-from inference.pipeline.second_look import Called, Looked, second_look
+from inference.pipeline.second_look import Called, Looked, called_again, second_look
 from inference.pipeline.slide import Slide
+from inference.pipeline.staging import stage
 
-STAGES = ("quality", "stain", "segmentation", "classification", "explanation", "aggregation")
-"""What an analysis goes through, in order, as it is reported to whoever waits for it."""
+STAGES = ("quality", "stain", "segmentation", "classification", "explanation", "staging", "aggregation")
+"""What an analysis goes through, in order, as it is reported to whoever waits for it; staging only where
+it was asked for."""
 
-ENDS = (0.05, 0.10, 0.60, 0.75, 0.95, 1.0)
+ENDS = (0.05, 0.10, 0.60, 0.75, 0.92, 0.97, 1.0)
 """The share of the whole that is done when each stage ends, as it takes on an ordinary field."""
 
 OVERVIEW_SIDE = 2048
 """Longer side in px of the picture of the whole slide from which its tissue is told from empty glass."""
 
 Progress = Callable[[str, float], None]
+
+Read = Callable[[Sequence[Cell]], Sequence[Cell]]
+"""Has somebody else look at the white cells: they come back in order, with readings beside the calls."""
 
 
 @dataclass(slots=True)
@@ -46,13 +51,14 @@ class _Clock:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
-def analyse(path: Path, config: Config, progress: Progress) -> Findings:
+def analyse(path: Path, config: Config, progress: Progress, read: Read = list) -> Findings:
     """Analyse one smear image from file to figures.
 
     Args:
         path: an image file of a type that `Slide.open` takes.
         config: the choices of the laboratory.
         progress: called with a stage of STAGES and the share 0–1 of the whole that is done.
+        read: a second reader of the cells; it changes no call.
 
     Returns:
         The findings. White cells come first, each kind in reading order; only they are classified.
@@ -63,12 +69,15 @@ def analyse(path: Path, config: Config, progress: Progress) -> Findings:
     with clock("quality"):
         slide = Slide.open(path, config.pixel_um)
     with slide:
-        findings = _findings(slide, networks, config, clock)
+        findings = _findings(slide, networks, (config, read), clock)
     progress(STAGES[-1], 1.0)
     return findings
 
 
-def _findings(slide: Slide, networks: Sequence[Network], config: Config, clock: _Clock) -> Findings:
+def _findings(
+    slide: Slide, networks: Sequence[Network], chosen: tuple[Config, Read], clock: _Clock
+) -> Findings:
+    config, read = chosen
     with clock("quality"):
         samples, plan = _surveyed(slide, config)
         judged = quality.assess(samples, slide.width, slide.height)
@@ -85,9 +94,11 @@ def _findings(slide: Slide, networks: Sequence[Network], config: Config, clock: 
         readers = [reader.adapted(found.whites, crops) for reader in readers]
         calls = _called(readers, found.whites, crops, part)
     with clock("explanation") as part:
-        looked = second_look(readers[0], (found.whites, crops), calls, part)
+        looked = second_look(readers[0], (found, crops), calls, part)
+        whites = called_again(readers[0], read(_cells(found.whites, crops, calls, looked)))
+    staging = _staged(slide, whites, replace(config, pixel_um=found.pixel_um), clock)
     with clock("aggregation"):
-        counted = _numbered(_cells(found.whites, crops, calls, looked), found.others)
+        counted = _numbered(whites, found.others)
         figures = aggregate(counted)
     noticed = dict.fromkeys(notice for reader in readers for notice in reader.notices)
     return Findings(
@@ -102,7 +113,15 @@ def _findings(slide: Slide, networks: Sequence[Network], config: Config, clock: 
         notices=(*slide.notices, *noticed, *found.notices),
         seconds=clock.seconds,
         coverage=found.coverage,
+        staging=staging,
     )
+
+
+def _staged(slide: Slide, whites: Sequence[Cell], config: Config, clock: _Clock) -> Staging | None:
+    if not config.staging:
+        return None
+    with clock("staging"):
+        return stage(slide, whites, config.pixel_um, config)
 
 
 def warm_up(config: Config) -> None:
@@ -131,7 +150,17 @@ def _cells(
     whites: Sequence[Instance], crops: Sequence[Stored], calls: Sequence[Called], looked: Sequence[Looked]
 ) -> list[Cell]:
     return [
-        Cell(0, white, one.call, one.reasons, crop, one.explanation, second, one.remediation)
+        Cell(
+            0,
+            white,
+            one.call,
+            one.reasons,
+            crop,
+            one.explanation,
+            second,
+            one.remediation,
+            description=one.words,
+        )
         for white, crop, (_, second), one in zip(whites, crops, calls, looked, strict=True)
     ]
 

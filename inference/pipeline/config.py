@@ -17,6 +17,9 @@ WBC_CLASSES = (
 )
 """What a cell of the white-cell stream can be called, in the order of every probability vector."""
 
+STAGES_OF_LEUKEMIA = ("benign", "early_pre_b", "pre_b", "pro_b")
+"""What a field of a smear can be staged as, in the order of every probability vector."""
+
 DIFFERENTIAL_CLASSES = WBC_CLASSES[:7]
 """The leukocytes whose shares add up to 100 %; erythroblasts are given per 100 of them."""
 
@@ -91,7 +94,9 @@ class Config:
     `augmentation` None leaves it to the network's card, whose temperature and thresholds hold for its own
     views and turns only: another augmentation is noted, and so is `normalise_stain` off. With
     `adapt_batch_statistics` a network's batch statistics are moved towards those of the slide. With
-    `remediate` cells whose call is in doubt are called again in other stains and cut out tighter.
+    `remediate` cells whose call is in doubt are called again in other stains and cut out tighter. With
+    `review_contradicted` cells whose words contradict their call go to review. With
+    `staging` the fields of the smear are staged as well, which is done only where it was asked for.
     """
 
     pixel_um: float | None = None
@@ -104,3 +109,5 @@ class Config:
     augmentation: Augmentation | None = None
     adapt_batch_statistics: bool = False
     remediate: bool = False
+    review_contradicted: bool = False
+    staging: bool = False

@@ -1,7 +1,7 @@
 """The haematological criteria of each class, and the limits that were measured for them.
 
-What a class looks like is standard haematology; from where on a measured feature is large or small is not,
-and comes from `criteria.json`, which `inference.training.criteria` writes.
+What a class looks like is standard haematology, each criterion with its source; from where on a measured
+feature is large or small is not, and comes from `criteria.json`, which `inference.training.criteria` writes.
 """
 
 import json
@@ -17,6 +17,26 @@ from inference.pipeline.findings import Morphology
 TABLE = Path(__file__).with_name("criteria.json")
 
 
+class Source(StrEnum):
+    """Where a criterion is written."""
+
+    BAIN = "Bain 2015, Blood Cells: A Practical Guide, 5th edition"
+    ICSH = "Palmer et al. 2015, ICSH recommendations on morphology, Int J Lab Hematol 37:287"
+    ELN = "Zini et al. 2010, European consensus on blood cell identification, Br J Haematol 151:359"
+    IWGM = "Mufti et al. 2008, definition and enumeration of myeloblasts, Haematologica 93:1712"
+    WBCATT = "Tsutsui et al. 2023, WBCAtt: attributes that pathologists named on wbc_pbc, NeurIPS"
+
+
+class Part(StrEnum):
+    """What of a cell a criterion is about."""
+
+    CELL = "cell"
+    NUCLEUS = "nucleus"
+    CHROMATIN = "chromatin"
+    CYTOPLASM = "cytoplasm"
+    GRANULES = "granules"
+
+
 class Verdict(StrEnum):
     """What a criterion says about a call."""
 
@@ -26,14 +46,24 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Criterion:
+    """What is looked for in a class, in words, and where that is written."""
+
+    words: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Typical:
     """A measured feature that is `high` in the class, or low. It supports in the typical three quarters of
     the class and on its side of the usual cell, and contradicts beyond all but 2 % of the class."""
 
+    part: Part
     feature: str
     high: bool
     supports: str
     contradicts: str
+    source: Source
 
     def verdict(self, cell: Morphology, limits: Mapping[str, float]) -> Verdict:
         """Judge a cell by the class's limits of this feature: `p2, p25, p75, p98, usual`."""
@@ -49,13 +79,16 @@ class Typical:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """A feature with the limits of haematology: it supports within `fits` and contradicts outside `may`."""
+    """A feature with the limits of haematology: it supports within `fits` and contradicts outside `may`.
+    Its words may name the `value`."""
 
+    part: Part
     feature: str
     fits: tuple[float, float]
     may: tuple[float, float]
     supports: str
     contradicts: str
+    source: Source
 
     def verdict(self, cell: Morphology, limits: Mapping[str, float]) -> Verdict:
         """Judge a cell; `limits` are not needed."""
@@ -71,11 +104,13 @@ class Between:
 class Named:
     """An attribute that the network tells: the values that support the class and those that contradict it."""
 
+    part: Part
     attribute: str
     fits: tuple[str, ...]
     against: tuple[str, ...]
     supports: str
     contradicts: str
+    source: Source = Source.WBCATT
 
     def verdict(self, told: Mapping[str, str]) -> Verdict:
         """Judge the values told, by attribute; one that is missing is not known."""
@@ -83,125 +118,6 @@ class Named:
         if value in self.against:
             return Verdict.CONTRADICTS
         return Verdict.SUPPORTS if value in self.fits else Verdict.NOT_KNOWN
-
-
-ANY = float("inf")
-_LOBED = ("segmented-bilobed", "segmented-multilobed")
-_ONE_NUCLEUS = Between(
-    "nucleus_lobes", (1, 1), (1, 2), "a nucleus in one piece", "a nucleus of several lobes"
-)
-
-MEASURED: Mapping[str, tuple[Typical | Between, ...]] = {
-    "neutrophil": (
-        Between("nucleus_lobes", (2, 5), (1, 6), "a nucleus of 2 to 5 lobes", "more than 6 lobes"),
-        Typical("nc_ratio", False, "ample cytoplasm", "too large a nucleus for its cell"),
-        Typical("nucleus_solidity", False, "a segmented or bent nucleus", "a round, unindented nucleus"),
-        Typical("nucleus_contrast", True, "dense chromatin", "chromatin hardly denser than the cytoplasm"),
-        Typical("granularity", False, "fine granules at most", "coarse granules"),
-    ),
-    "eosinophil": (
-        Between("nucleus_lobes", (2, 3), (1, 4), "a nucleus of 2 or 3 lobes", "more than 4 lobes"),
-        Typical("nc_ratio", False, "ample cytoplasm", "too large a nucleus for its cell"),
-        Typical("nucleus_solidity", False, "a segmented nucleus", "a round, unindented nucleus"),
-        Typical("cytoplasm_redness", True, "orange-red cytoplasm", "cytoplasm without orange-red"),
-        Typical("granularity", True, "granular cytoplasm", "cytoplasm without granules"),
-    ),
-    "basophil": (
-        Typical("granularity", True, "coarse dark granules", "cytoplasm without granules"),
-        Typical("nc_ratio", True, "dark dye over most of the cell", "dark dye over too little of the cell"),
-        Typical("cytoplasm_redness", False, "no orange-red cytoplasm", "orange-red cytoplasm"),
-    ),
-    "lymphocyte": (
-        _ONE_NUCLEUS,
-        Typical("nc_ratio", True, "a high nuclear-cytoplasmic ratio", "a low nuclear-cytoplasmic ratio"),
-        Typical("nucleus_solidity", True, "a round nucleus", "a deeply indented or segmented nucleus"),
-        Typical("chromatin_texture", False, "smooth, dense chromatin", "coarsely patched chromatin"),
-        Typical("cytoplasm_redness", False, "no orange-red cytoplasm", "orange-red cytoplasm"),
-    ),
-    "monocyte": (
-        Between("nucleus_lobes", (1, 1), (1, 3), "a nucleus in one piece", "a nucleus of several lobes"),
-        Typical("nucleus_solidity", False, "an indented nucleus", "a perfectly round nucleus"),
-        Typical("nucleus_contrast", False, "loose chromatin", "very dense chromatin"),
-        Typical("cytoplasm_redness", False, "grey-blue cytoplasm", "orange-red cytoplasm"),
-        Typical("granularity", False, "fine granules at most", "coarse granules"),
-    ),
-    "immature_granulocyte": (
-        _ONE_NUCLEUS,
-        Typical("granularity", True, "granular cytoplasm", "cytoplasm without granules"),
-        Typical("nucleus_contrast", False, "looser chromatin than in mature cells", "very dense chromatin"),
-        Typical("cytoplasm_redness", False, "no orange-red cytoplasm", "orange-red cytoplasm"),
-    ),
-    "blast": (
-        _ONE_NUCLEUS,
-        Between("cell_diameter_um", (12, 20), (8, 30), "a large cell", "a cell of another size"),
-        Typical("nc_ratio", True, "a high nuclear-cytoplasmic ratio", "a low nuclear-cytoplasmic ratio"),
-        Typical("nucleus_contrast", False, "fine chromatin", "very dense chromatin"),
-        Typical("cytoplasm_blueness", True, "blue cytoplasm", "pale cytoplasm"),
-        Typical("granularity", False, "few granules", "coarse granules"),
-    ),
-    "erythroblast": (
-        _ONE_NUCLEUS,
-        Between("cell_diameter_um", (6, 12), (4, 20), "a small cell", "a cell of another size"),
-        Typical("nc_ratio", False, "a small nucleus", "too large a nucleus for its cell"),
-        Typical("nucleus_solidity", True, "a round nucleus", "an indented or segmented nucleus"),
-        Typical("nucleus_contrast", True, "very dense chromatin", "loose chromatin"),
-    ),
-    "platelet": (
-        Between("cell_diameter_um", (0, 5), (0, 12), "the size of a platelet", "too large for a platelet"),
-        Typical("nucleus_contrast", False, "no dense nucleus", "a dense nucleus"),
-    ),
-    "artifact": (),
-}
-"""What is measured for each class. An artifact is what is no intact cell: nothing measured tells."""
-
-NAMED: Mapping[str, tuple[Named, ...]] = {
-    "neutrophil": (
-        Named(
-            "nucleus_shape",
-            (*_LOBED, "unsegmented-band"),
-            ("unsegmented-round",),
-            "segmented or band",
-            "a round nucleus",
-        ),
-        Named("granule_type", ("small",), ("coarse",), "small granules", "coarse granules"),
-        Named("granule_colour", ("pink",), ("red",), "pink granules", "red granules"),
-    ),
-    "eosinophil": (
-        Named("nucleus_shape", _LOBED, ("unsegmented-round",), "a segmented nucleus", "a round nucleus"),
-        Named("granule_type", ("round",), ("nil",), "round granules", "no granules"),
-        Named("granule_colour", ("red",), ("nil", "purple"), "red granules", "granules that are not red"),
-    ),
-    "basophil": (
-        Named("granule_type", ("coarse",), ("nil", "small"), "coarse granules", "no coarse granules"),
-        Named(
-            "granule_colour", ("purple",), ("nil", "red"), "purple granules", "granules that are not purple"
-        ),
-    ),
-    "lymphocyte": (
-        Named(
-            "nucleus_shape",
-            ("unsegmented-round", "unsegmented-indented"),
-            _LOBED,
-            "an unsegmented nucleus",
-            "a segmented nucleus",
-        ),
-        Named("nuclear_cytoplasmic_ratio", ("high",), (), "a high nuclear-cytoplasmic ratio", ""),
-        Named("granule_type", (), ("coarse", "round"), "", "large granules"),
-    ),
-    "monocyte": (
-        Named(
-            "nucleus_shape",
-            ("unsegmented-indented", "irregular"),
-            ("segmented-multilobed",),
-            "an indented nucleus",
-            "a segmented nucleus",
-        ),
-        Named("chromatin_density", ("loosely",), (), "loose chromatin", ""),
-        Named("cytoplasm_vacuole", ("yes",), (), "vacuoles", ""),
-        Named("granule_type", (), ("coarse", "round"), "", "large granules"),
-    ),
-}
-"""What the network's attributes say about the five mature classes it has learnt them on, and no others."""
 
 
 @cache

@@ -1,80 +1,149 @@
 """Put a cell into words, and check it against the criteria of the class it is called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from inference.pipeline.criteria import MEASURED, NAMED, Verdict, table
+from inference.pipeline.criteria import Part, Verdict, table
 from inference.pipeline.findings import Description, Explanation, Morphology
+from inference.pipeline.haematology import MEASURED, NAMED, NUCLEUS_SURE
 from inference.pipeline.told import Told
 
-NUCLEATED = frozenset(MEASURED) - {"platelet", "artifact"}
-WORDS = {"granule_type": "{} granules", "granule_colour": "{} granules", "cytoplasm_colour": "{} cytoplasm"}
-"""Attributes that the first sentence names where the network is sure."""
+SENTENCES = {
+    "seen": "Seen: {parts}.",
+    "nucleus": "nucleus over {share:.0f} % of the cell's area",
+    "no_nucleus": "no nucleus found",
+    "size": "about {um:.0f} µm across",
+    "told": "told by the network, which learnt it on mature cells of one laboratory: {parts}",
+    "weighed": "For {name}: {supports}; against it: {contradicts}.",
+    "nothing": "nothing measured",
+    "as_told": "what the network tells",
+    "told_against": "{words} as the network tells",
+    "undecided": "Nothing that was measured speaks for or against {name}.",
+    "looked": "{cell:.0f} % of the evidence lies on the cell.",
+    "looked_nucleus": "{cell:.0f} % of the evidence lies on the cell, {nucleus:.0f} % on the nucleus.",
+}
+"""All that is said of a cell, with gaps."""
+
+ATTRIBUTES: Mapping[str, tuple[Part, Mapping[str, str]]] = {
+    "chromatin_density": (Part.CHROMATIN, {"loosely": "loose", "densely": "dense"}),
+    "cytoplasm_colour": (Part.CYTOPLASM, {one: one for one in ("light blue", "blue", "purple blue")}),
+    "cytoplasm_vacuole": (Part.CYTOPLASM, {"yes": "with vacuoles"}),
+    "granule_type": (Part.GRANULES, {one: one for one in ("small", "round", "coarse")}),
+    "granule_colour": (Part.GRANULES, {one: one for one in ("pink", "purple", "red")}),
+}
+"""The attributes that are named, and how their values are said of a part; others are not."""
+
+GRANULAR = frozenset({"neutrophil", "eosinophil", "basophil"})
+"""Where the granules colour the cytoplasm, the colour that is told is that between them, and is not named."""
+
+Said = tuple[Part, str]
+"""Words and the part of the cell they are said of."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What speaks for or against a call: as measured, and as told by the network."""
+
+    measured: list[Said]
+    told: list[Said]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*_joined(self.measured), *_joined(self.told))))
 
 
 def describe(
-    label: str, morphology: Morphology, told: Sequence[Told] = (), focus: Explanation | None = None
+    label: str, cell: Morphology, told: Sequence[Told] = (), focus: Explanation | None = None
 ) -> Description:
     """Describe a cell in two or three sentences: what is seen, what speaks for and against its call, and
     where the evidence of the network lies.
 
     Args:
-        label: the class that the cell is called.
-        morphology: what was measured on it.
+        label: the class that the words are written for.
+        cell: what was measured on it.
         told: what the network tells of its attributes; only what is sure counts, and only in the five mature
             classes on which it was learnt.
-        focus: the explanation of the call, None where there is none.
+        focus: the explanation of that class, None where there is none.
 
     Returns:
         The words, the same for the same cell.
     """
     sure = {one.attribute: one.value for one in told if one.sure} if label in NAMED else {}
-    judged = _judged(label, morphology, sure)
-    supports = tuple(dict.fromkeys(words for verdict, words in judged if verdict == Verdict.SUPPORTS))
-    contradicts = tuple(dict.fromkeys(words for verdict, words in judged if verdict == Verdict.CONTRADICTS))
-    sentences = (_seen(label, morphology, sure), _weighed(label, supports, contradicts), _looked(focus))
-    return Description(" ".join(filter(None, sentences)), supports, contradicts)
+    supports, contradicts = (_judged(label, cell, sure, verdict) for verdict in _WEIGHED)
+    named = [said for said in _named(label, sure) if said not in supports.measured]
+    sentences = (_seen(label, cell, named), _weighed(label, supports, contradicts), _looked(focus))
+    return Description(label, " ".join(filter(None, sentences)), supports.lines, contradicts.lines)
 
 
-def _judged(label: str, cell: Morphology, sure: dict[str, str]) -> list[tuple[Verdict, str]]:
+_WEIGHED = (Verdict.SUPPORTS, Verdict.CONTRADICTS)
+
+
+def _judged(label: str, cell: Morphology, sure: Mapping[str, str], wanted: Verdict) -> _Judged:
     limits = table()["limits"].get(label, {})
-    of = [(one, one.verdict(cell, limits.get(one.feature, {}))) for one in MEASURED.get(label, ())]
-    named = [(one, one.verdict(sure)) for one in NAMED.get(label, ())]
+    measured = [
+        (one.part, getattr(one, wanted).format(value=getattr(cell, one.feature)))
+        for one in MEASURED.get(label, ())
+        if one.verdict(cell, limits.get(one.feature, {})) == wanted
+    ]
+    named = [(one.part, getattr(one, wanted)) for one in NAMED.get(label, ()) if one.verdict(sure) == wanted]
+    return _Judged(measured, named)
+
+
+def _seen(label: str, cell: Morphology, named: Sequence[Said]) -> str:
+    parts = [_nucleus(cell)] if label in NUCLEUS_SURE else []
+    parts += [SENTENCES["size"].format(um=cell.cell_diameter_um)] if cell.cell_diameter_um else []
+    seen = [", ".join(parts)] if parts else []
+    if named:
+        seen.append(SENTENCES["told"].format(parts=", ".join(_joined(named))))
+    return SENTENCES["seen"].format(parts="; ".join(seen)) if seen else ""
+
+
+def _nucleus(cell: Morphology) -> str:
+    if not cell.nucleus_lobes or cell.nc_ratio is None:
+        return SENTENCES["no_nucleus"]
+    return SENTENCES["nucleus"].format(share=100 * cell.nc_ratio)
+
+
+def _named(label: str, sure: Mapping[str, str]) -> list[Said]:
+    left = {"cytoplasm_colour"} if label in GRANULAR else set()
     return [
-        (verdict, one.supports if verdict == Verdict.SUPPORTS else one.contradicts)
-        for one, verdict in (*of, *named)
+        (part, words[sure[name]])
+        for name, (part, words) in ATTRIBUTES.items()
+        if name not in left and sure.get(name) in words
     ]
 
 
-def _seen(label: str, cell: Morphology, sure: dict[str, str]) -> str:
-    size = f", about {cell.cell_diameter_um:.0f} µm across" if cell.cell_diameter_um else ""
-    parts = _nucleus(cell) if label in NUCLEATED else []
-    parts += [words.format(sure[name]) for name, words in WORDS.items() if sure.get(name, "nil") != "nil"]
-    if not parts:
-        return f"No measure of the nucleus applies{size}."
-    return f"Seen: {_listed(parts)}{size}."
-
-
-def _nucleus(cell: Morphology) -> list[str]:
-    if not cell.nucleus_lobes or cell.nc_ratio is None:
-        return ["no nucleus"]
-    pieces = "in one piece" if cell.nucleus_lobes == 1 else f"of {cell.nucleus_lobes} lobes"
-    return [f"a nucleus {pieces} that takes {100 * cell.nc_ratio:.0f} % of the cell's area"]
-
-
-def _weighed(label: str, supports: Sequence[str], contradicts: Sequence[str]) -> str:
+def _weighed(label: str, supports: _Judged, contradicts: _Judged) -> str:
     name = label.replace("_", " ")
-    if not supports and not contradicts:
-        return f"Nothing that was measured speaks for or against {name}."
-    against = f"against it: {_listed(contradicts)}" if contradicts else "nothing measured speaks against it"
-    return f"For {name}: {_listed(supports) if supports else 'nothing that was measured'}; {against}."
+    told = [SENTENCES["as_told"]] if supports.told else []
+    pro = [*_joined(supports.measured), *told]
+    contra = _joined(contradicts.measured)
+    contra += [SENTENCES["told_against"].format(words=words) for words in _joined(contradicts.told)]
+    if not pro and not contra:
+        return SENTENCES["undecided"].format(name=name)
+    return SENTENCES["weighed"].format(name=name, supports=_listed(pro), contradicts=_listed(contra))
 
 
 def _looked(focus: Explanation | None) -> str:
     if focus is None:
         return ""
-    nucleus = "" if focus.nucleus_ratio is None else f", {100 * focus.nucleus_ratio:.0f} % on the nucleus"
-    return f"{100 * focus.focus_ratio:.0f} % of the evidence lies on the cell{nucleus}."
+    if focus.nucleus_ratio is None:
+        return SENTENCES["looked"].format(cell=100 * focus.focus_ratio)
+    shares = {"cell": 100 * focus.focus_ratio, "nucleus": 100 * focus.nucleus_ratio}
+    return SENTENCES["looked_nucleus"].format(**shares)
+
+
+def _joined(said: Iterable[Said]) -> list[str]:
+    """Say of every part at once what there is to say of it, so that no part is named twice."""
+    by_part: dict[Part, list[str]] = {}
+    for part, words in said:
+        by_part.setdefault(part, []).append(words)
+    return [f"{part} {_anded([*dict.fromkeys(words)])}" for part, words in by_part.items()]
+
+
+def _anded(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return ", ".join(parts) or SENTENCES["nothing"]

@@ -2,6 +2,7 @@
 believe it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 
 import cv2
@@ -74,19 +75,22 @@ def _scaled(raw: Heatmap, side: int) -> Heatmap:
 def _explanation(heatmap: Heatmap, made: Made, outline: Outline, nucleus: Mask | None) -> Explanation:
     method, strength, usual, receipt = made
     cell = _inside(outline, len(heatmap))
-    on_cell = _share(heatmap, cell)
-    on_nucleus = None if nucleus is None else _share(heatmap, cell & (nucleus > 127))
-    return Explanation(
-        heatmap,
-        on_cell,
-        strength,
-        method,
-        receipt,
-        shade=min(1.0, strength / usual) if usual else 1.0,
-        nucleus_ratio=on_nucleus,
-        cytoplasm_ratio=None if on_nucleus is None else on_cell - on_nucleus,
-        background_ratio=_share(heatmap, ~cell),
+    shade = min(1.0, strength / usual) if usual else 1.0
+    beside = _share(heatmap, ~cell)
+    made_of = Explanation(
+        heatmap, _share(heatmap, cell), strength, method, receipt, shade, background_ratio=beside
     )
+    return made_of if nucleus is None else with_nucleus(made_of, outline, nucleus)
+
+
+def with_nucleus(explanation: Explanation, outline: Outline, nucleus: Mask) -> Explanation:
+    """Return an explanation that tells nucleus and cytoplasm apart.
+
+    Takes the cell's outline, ``x, y`` in crop pixels, and its nucleus, uint8 (side, side), 255 in it.
+    """
+    heatmap = np.asarray(explanation.heatmap)
+    inside = _share(heatmap, _inside(outline, len(heatmap)) & (nucleus > 127))
+    return replace(explanation, nucleus_ratio=inside, cytoplasm_ratio=explanation.focus_ratio - inside)
 
 
 def outline_in_square(instance: Instance, box: Box, side: int) -> Outline:

@@ -220,8 +220,8 @@ class Attempt:
 class Remediation:
     """Why a cell was called again, and what came of it.
 
-    `stands` names the remedy whose call stands, Remedy.NONE where that is the first call, None where no
-    attempt had its focus on the cell and the network abstains.
+    `stands` names the remedy whose call stands, Remedy.NONE where that is the first call, as always where a
+    second reader asked for it; None where no attempt had its focus on the cell and the network abstains.
     """
 
     triggers: tuple[str, ...]
@@ -300,11 +300,14 @@ class Morphology:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A cell in words: two or three sentences, and what `supports` its call and what `contradicts` it."""
+    """A cell in words, written by the program for the class `label` and for no other: two or three sentences,
+    and what `supports` that class and what `contradicts` it."""
 
+    label: str
     text: str
     supports: tuple[str, ...] = ()
     contradicts: tuple[str, ...] = ()
+    machine_text: Literal[True] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,8 +315,8 @@ class Cell:
     """An instance that counted as a cell, with whatever is known about it so far.
 
     `call` is None for cells that no network has classified, `second` where there is no second network,
-    `remediation` where nothing else was tried, `reading` where no second reader looked; `crop` is the square
-    the classifier saw, uint8 RGB of shape (side, side, 3).
+    `remediation` where nothing else was tried, `reading` where no second reader looked, `description` where
+    nobody has to look at the cell; `crop` is the square the classifier saw, uint8 RGB (side, side, 3).
     """
 
     cell_id: int
@@ -325,6 +328,7 @@ class Cell:
     second: SecondCall | None = None
     remediation: Remediation | None = None
     reading: Reading | None = None
+    description: Description | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,9 +374,80 @@ class NetworkUsed:
     sha256: str
 
 
+class FieldState(StrEnum):
+    """Whether a field could be staged, and why not."""
+
+    STAGED = "staged"
+    FEW_CELLS = "few_nucleated_cells"
+    COLOURS = "colours_outside_training"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedField:
+    """One field of a smear, and what the staging network says of it.
+
+    `label` is the likeliest stage and `probabilities` are those of all, summing to 1; None and empty unless
+    the field was staged. `nucleated_cells` counts the white cells, erythroblasts among them, that lie in it;
+    `blast_share`, 0–1, is how many of the leukocytes there the white-cell network calls blasts, None where it
+    called none.
+    """
+
+    box: Box
+    state: FieldState
+    label: str | None
+    probabilities: Mapping[str, float]
+    nucleated_cells: int
+    blast_share: float | None
+
+
+class StagingStatus(StrEnum):
+    """Where the staging of a smear stands."""
+
+    NOT_REQUESTED = "not_requested"
+    WAITING = "waiting"
+    FAILED = "failed"
+    NOT_STAGEABLE = "not_stageable"
+    ABSTAINED = "abstained"
+    STAGED = "staged"
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """The stage of a smear, pooled over its fields.
+
+    `label` is None where no field could be staged or the network abstains. `probabilities` are the means over
+    the staged fields, and `intervals_95` those of the means over fields. `reasons` say why a person must
+    look; `notices` hold what is to be said beside every call, always that no test by patients exists.
+    """
+
+    label: str | None
+    probabilities: Mapping[str, float]
+    intervals_95: Mapping[str, tuple[float, float]]
+    fields: tuple[StagedField, ...]
+    network: NetworkUsed
+    reasons: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def status(self) -> StagingStatus:
+        """Whether the smear was staged and, where it was not, whether for want of fields or of certainty."""
+        if self.label is not None:
+            return StagingStatus.STAGED
+        return StagingStatus.ABSTAINED if self.probabilities else StagingStatus.NOT_STAGEABLE
+
+    @property
+    def needs_review(self) -> bool:
+        """Whether a person must look."""
+        return bool(self.reasons)
+
+    def count(self, state: FieldState) -> int:
+        """How many fields ended in a state."""
+        return sum(field.state is state for field in self.fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything one analysis found out about one image."""
+    """Everything one analysis found out about one image; `staging` is None where nobody asked for it."""
 
     width: int
     height: int
@@ -385,3 +460,4 @@ class Findings:
     notices: tuple[Notice, ...]
     seconds: Mapping[str, float]
     coverage: Coverage = Coverage()
+    staging: Staging | None = None

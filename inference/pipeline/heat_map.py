@@ -1,28 +1,69 @@
-"""The heat map of one cell of an analysis that is over, by any method, for a person who asks for it."""
+"""The heat map of one cell of an analysis that is over, by any method, and the cell in words, for a person
+who asks for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.pipeline import cells
+from inference.pipeline.classification import answers
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.explanation import explain, outline_in_square
-from inference.pipeline.findings import Explanation, Image, Instance, Method
+from inference.pipeline.findings import Call, Description, Explanation, Image, Instance, Method
+from inference.pipeline.levels import mask_of, shown
 from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks.registry import Card
+from inference.pipeline.networks.runtime import Network
 from inference.pipeline.seen_filter import SeenFilter
+from inference.pipeline.words import Cut, in_words
 
 
-def heat_map(crop: Image, instance: Instance, label: str, method: Method, sha256: str) -> Explanation:
-    """Explain a call on the crop that was kept, with a receipt.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an analysis kept of a cell: its square as it was cut, uint8 RGB (side, side, 3), the cell, the µm
+    per pixel of its image, None where nobody knows, and the sha256 of the weights that made the call."""
 
-    Args:
-        crop: uint8 RGB (side, side, 3), the cell's square as the analysis cut it.
-        instance: the cell.
-        label: the class to explain.
-        method: how the map is made.
-        sha256: that of the weights that made the call.
+    crop: Image
+    instance: Instance
+    pixel_um: float | None
+    sha256: str
 
-    Raises PipelineError when these are not the weights in use, or when they do not know the class.
+    @property
+    def cut(self) -> Cut:
+        """The cell as it was cut out, with its outline and scale."""
+        box, side = cells.crop_box(self.instance, Config().cells.padding), len(self.crop)
+        scale = self.pixel_um and self.pixel_um * (box[2] - box[0]) / side
+        return Cut(self.crop, outline_in_square(self.instance, box, side), scale)
+
+
+def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Description]:
+    """Explain why a cell is called so, or what would speak for another class.
+
+    Takes what was kept of the cell, the class to explain, and how the map is made. Gives the explanation with
+    a receipt, and the words for that class.
+
+    Raises PipelineError when the weights in use are others than those that made the call, or when they do not
+    know the class.
     """
     network = runtime.load(registry.WBC_NETWORK)
-    card = network.card
+    _refuse_others(network.card, kept.sha256, label)
+    cut, card = kept.cut, network.card
+    through = SeenFilter.of(cut.crop, "cell", card)
+    (explanation,) = explain(
+        through.crops([cut.crop]),
+        [label],
+        [cut.outline],
+        (network.module, card),
+        method=method,
+        tried_on=network,
+    )
+    told = _attributes(cut, through, network)
+    return in_words(cut, Call(label, 1.0, {}, attributes=told), card, explanation)
+
+
+def _refuse_others(card: Card, sha256: str, label: str) -> None:
     if card.sha256 != sha256:
         raise PipelineError(
             "This cell was called by another version of the network than the one in use now, which would look"
@@ -34,10 +75,14 @@ def heat_map(crop: Image, instance: Instance, label: str, method: Method, sha256
             f"The network does not know the class {label}. It knows {', '.join(card.labels)}.",
             code="unknown_class",
         )
-    box = cells.crop_box(instance, Config().cells.padding)
-    outline = outline_in_square(instance, box, len(crop))
-    seen = SeenFilter.of(crop, "cell", card).crops([crop])
-    (explanation,) = explain(
-        seen, [label], [outline], (network.module, card), method=method, tried_on=network
-    )
-    return explanation
+
+
+def _attributes(cut: Cut, through: SeenFilter, network: Network) -> NDArray[np.float32] | None:
+    """Ask the network for the attributes again, in the views that need nothing but the crop."""
+    mask = mask_of(cut.outline, len(cut.crop))
+    names = [name for name in network.card.input.views if name != "reinhard"]
+    if not network.card.attributes or not names:
+        return None
+    views = {name: [shown(name, cut.crop, mask)] for name in names}
+    told: NDArray[np.float32] = answers(through.views(views), network).attributes[0]
+    return told

@@ -1,10 +1,24 @@
 """The findings of one analysis as the JSON payload in which they leave."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from inference.pipeline.findings import Aggregate, Call, Cell, Findings, Notice, SecondCall, TileState
+from inference.pipeline.findings import (
+    Aggregate,
+    Call,
+    Cell,
+    Description,
+    FieldState,
+    Findings,
+    Notice,
+    SecondCall,
+    StagedField,
+    Staging,
+    StagingStatus,
+    TileState,
+)
 
 
 def _round(value: float | None, digits: int = 4) -> float | None:
@@ -21,15 +35,22 @@ def _detection(cell: Cell) -> dict[str, Any]:
         "bbox": list(instance.box),
         "centroid": [round(value, 1) for value in instance.centroid],
         **(_prediction_sets(call) if call else {}),
-        **({"second_call": _second(cell.second)} if cell.second else {}),
+        **({"second_call": second_call(cell.second)} if cell.second else {}),
+        **({"description": description(cell.description)} if cell.description else {}),
     }
+
+
+def description(words: Description) -> dict[str, Any]:
+    """A cell in words, and the class they were written for, which need not be the one that stands."""
+    return asdict(words)
 
 
 def _prediction_sets(call: Call) -> dict[str, list[str]]:
     return {f"prediction_set_{level}": list(labels) for level, labels in call.sets.items()}
 
 
-def _second(call: SecondCall) -> dict[str, Any]:
+def second_call(call: SecondCall) -> dict[str, Any]:
+    """What a second network calls a cell."""
     return {
         "classification": call.label,
         "confidence": round(call.confidence, 4),
@@ -46,6 +67,7 @@ def _uncertain(cell: Cell) -> dict[str, Any]:
         "confidence": detection["confidence"],
         "reason": ", ".join(cell.review_reasons),
         "requires_manual_review": True,
+        **({"description": detection["description"]} if cell.description else {}),
     }
 
 
@@ -84,12 +106,54 @@ def _quality_metrics(findings: Findings) -> dict[str, Any]:
     }
 
 
+def staging_part(staging: Staging | None) -> dict[str, Any]:
+    """Write the staging of a smear; where nobody asked for it, that is all there is to say."""
+    if staging is None:
+        return {"status": StagingStatus.NOT_REQUESTED.value, "label": None, "probabilities": {}}
+    network = staging.network
+    return {
+        "status": staging.status.value,
+        "label": staging.label,
+        "probabilities": _rounded(staging.probabilities),
+        "intervals_95": {
+            stage: [round(low, 4), round(high, 4)] for stage, (low, high) in staging.intervals_95.items()
+        },
+        "fields": {
+            "used": staging.count(FieldState.STAGED),
+            "left_out": {
+                state.value: staging.count(state) for state in FieldState if state is not FieldState.STAGED
+            },
+        },
+        "field_calls": [_field_call(field) for field in staging.fields],
+        "network": {"name": network.name, "version": network.version, "sha256": network.sha256},
+        "reasons": list(staging.reasons),
+        "requires_manual_review": staging.needs_review,
+        "notices": _notices(staging.notices),
+    }
+
+
+def _field_call(field: StagedField) -> dict[str, Any]:
+    return {
+        "bbox": list(field.box),
+        "status": field.state.value,
+        "label": field.label,
+        "probabilities": _rounded(field.probabilities),
+        "nucleated_cells": field.nucleated_cells,
+        "blast_share": _round(field.blast_share),
+    }
+
+
+def _rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(share, 4) for stage, share in probabilities.items()}
+
+
 def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str, Any]:
     """Write the findings as the JSON payload that other systems read.
 
-    Stages that did not run say ``"status": "not_analysed"`` and hold no figures.
+    Stages that did not run say ``"status": "not_analysed"`` or ``"not_requested"`` and hold no figures.
     """
     aggregate = findings.aggregate
+    networks = (*findings.networks, *([findings.staging.network] if findings.staging else []))
     return {
         "image_id": image_id,
         "timestamp": timestamp.isoformat(),
@@ -110,7 +174,7 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
             "flags": [],
         },
         "wbc_differential": _differential(aggregate),
-        "staging": {"status": "not_analysed", "label": None, "probabilities": {}},
+        "staging": staging_part(findings.staging),
         "cell_detections": [_detection(cell) for cell in findings.cells],
         "uncertain_cases": [_uncertain(cell) for cell in findings.cells if cell.review_reasons],
         "quality_metrics": _quality_metrics(findings),
@@ -121,6 +185,6 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
             "pixel_um": _round(findings.pixel_um),
             "pixel_um_source": findings.pixel_um_source,
         },
-        "networks": [{"name": n.name, "version": n.version, "sha256": n.sha256} for n in findings.networks],
+        "networks": [{"name": n.name, "version": n.version, "sha256": n.sha256} for n in networks],
         "ruo": True,
     }

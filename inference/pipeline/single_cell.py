@@ -10,6 +10,7 @@ from inference.pipeline.config import Config
 from inference.pipeline.explanation import explain, outline_in_square
 from inference.pipeline.findings import (
     Call,
+    Description,
     Explanation,
     Image,
     Instance,
@@ -25,6 +26,7 @@ from inference.pipeline.seen_colours import AS_IS, SeenColours
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.segmentation import engine, segment
 from inference.pipeline.slide import Slide
+from inference.pipeline.words import Cut, in_words
 
 WHOLE_FRAME = Notice(
     "whole_frame", "No cell was found near the centre of the image, so the whole frame was classified."
@@ -51,10 +53,13 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the network says about an image of a single cell; `second` is None without a second network."""
+    """What the network says about an image of a single cell: its call, with heat map, receipt and words, and
+    whether the evidence lies beside the cell; `second` is None without a second network."""
 
     call: Call
     explanation: Explanation
+    words: Description
+    off_cell: bool
     crop: Image
     notices: tuple[Notice, ...]
     network: NetworkUsed
@@ -73,10 +78,19 @@ def predict(path: Path, config: Config) -> Prediction:
     call = _call(square.views, network, config)
     unasked: tuple[SecondCall | None, tuple[Notice, ...]] = (None, ())
     second, noticed = next((_second(image, square, other, config) for other in others), unasked)
-    by = network.module, network.card
-    (explanation,) = explain(square.views[AS_IS], [call.label], [square.outline], by)
+    explanation, words = _explained(square, call, network)
+    off_cell = explanation.focus_ratio < network.card.focus_below
     notices = dict.fromkeys((*slide.notices, *square.notices, *noticed, *_doubts(call, second)))
-    return Prediction(call, explanation, square.crop, tuple(notices), network.card.used, second)
+    used = network.card.used
+    return Prediction(call, explanation, words, off_cell, square.crop, tuple(notices), used, second)
+
+
+def _explained(square: Square, call: Call, network: Network) -> tuple[Explanation, Description]:
+    card = network.card
+    (explanation,) = explain(
+        square.views[AS_IS], [call.label], [square.outline], (network.module, card), tried_on=network
+    )
+    return in_words(Cut(square.crop, square.outline), call, card, explanation)
 
 
 def _call(views: dict[str, list[Image]], network: Network, config: Config) -> Call:

@@ -106,8 +106,9 @@ class Step:
 
 @register.filter
 def stages(run: AnalysisRun) -> list[Step]:
-    """The stages of the pipeline, each as past, present or still to come."""
-    order = list(names.STAGE_NAMES)
+    """The stages of the pipeline, each as past, present or still to come; staging only where requested."""
+    left_out = set() if run.smear.case.staging_requested else {"staging"}
+    order = [stage for stage in names.STAGE_NAMES if stage not in left_out]
     finished = run.status == AnalysisRun.Status.DONE
     place = len(order) if finished else order.index(run.stage) if run.stage in order else -1
     return [_step(stage, number - place) for number, stage in enumerate(order)]

@@ -13,6 +13,7 @@ from typing import Any
 from inference.pipeline.config import WBC_CLASSES, SegmentationEngine
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import registry
+from inference.pipeline.networks.staging import ARCHITECTURES as STAGING_ARCHITECTURES
 from inference.pipeline.networks.wbc import ARCHITECTURES, build
 from inference.pipeline.seen_colours import AS_IS
 from inference.training import wbc_card, wbc_run
@@ -27,7 +28,7 @@ _TRAININGS: dict[SegmentationEngine, tuple[str, dict[str, Any]]] = {
 }
 """The module that trains an engine's network, with `Recipe` and `make`, and what its recipe has to say."""
 
-_NO_RECIPE = {"network", "engine", "data", "out", "start", "workers"}
+_NO_RECIPE = {"network", "engine", "data", "out", "start", "workers", "stop_after"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     networks = parser.add_subparsers(dest="network", required=True)
     _add_wbc(networks.add_parser("wbc", help="the network that names white cells"))
     _add_segmentation(networks.add_parser("segmentation", help="the network that finds cells"))
+    _add_staging(networks.add_parser("staging", help="the networks that stage fields"))
     return parser
 
 
@@ -96,12 +98,36 @@ def _add_segmentation(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int)
 
 
+def _add_staging(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder that holds the set of fields and those that lend their stain",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, weights and card")
+    parser.add_argument("--workers", type=int, default=1, help="processes that augment")
+    parser.add_argument("--stop-after", type=int, help="epoch after which to stop before the recipe's end")
+    recipe = parser.add_argument_group("recipe")
+    add = partial(recipe.add_argument, default=argparse.SUPPRESS)
+    add("--architecture", "--arch", choices=list(STAGING_ARCHITECTURES), help="the hybrid network")
+    add("--init", choices=("scratch", "imagenet"), help="what the backbone starts from")
+    add("--epochs", type=int)
+    add("--draws", type=int, help="fields in an epoch")
+    add("--batch", type=int)
+    add("--learning-rate", type=float)
+    add("--side", type=int, help="side of the network's input in px")
+    add("--first-side", type=int, help="the same at the beginning")
+    add("--warmup", type=float, help="share of the training in which the learning rate rises")
+    add("--seed", type=int)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the chosen training to its end."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        (_train_segmentation if given.network == "segmentation" else _train_wbc)(given)
+        _TRAIN[given.network](given)
     except PipelineError as error:
         raise SystemExit(error.text) from error
     return 0
@@ -113,7 +139,7 @@ def _check_folders(given: argparse.Namespace, needed: Sequence[str]) -> None:
             f"There is no folder {given.data / missing[0]}. --data takes the folder that holds"
             f" {', '.join(needed)}."
         )
-    if given.start and not given.start.is_dir():
+    if getattr(given, "start", None) and not given.start.is_dir():
         raise SystemExit(
             f"There is no folder {given.start}. --start takes the folder that holds the card and the weights"
             " of the network to start from."
@@ -146,6 +172,18 @@ def _train_wbc(given: argparse.Namespace) -> None:
     wbc_run.make(recipe, given.data, given.out, given.workers, given.start)
 
 
+def _train_staging(given: argparse.Namespace) -> None:
+    from inference.training import staging_run
+    from inference.training.staging import Recipe as StagingRecipe
+    from inference.training.staging import Run
+
+    chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
+    _check_folders(given, staging_run.FOLDERS)
+    recipe = StagingRecipe(**chosen)
+    recipe = replace(recipe, first_side=min(recipe.first_side, recipe.side))
+    staging_run.make(recipe, given.data, Run(given.out, given.workers, given.stop_after))
+
+
 def _started(recipe: Recipe, folder: Path | None) -> str:
     """Return the sha256 of the weights to start from, nothing for random ones."""
     if folder is None:
@@ -170,6 +208,8 @@ def _check(recipe: Recipe) -> None:
     except ValueError as error:
         raise SystemExit(str(error)) from error
 
+
+_TRAIN = {"wbc": _train_wbc, "segmentation": _train_segmentation, "staging": _train_staging}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -59,7 +59,7 @@ class Stain:
     @classmethod
     def of(cls, crop: Image) -> "Stain":
         """Measure a crop, uint8 RGB."""
-        density = _density(crop[::STAIN_PIXELS, ::STAIN_PIXELS].astype(np.float32))
+        density = density_of(crop[::STAIN_PIXELS, ::STAIN_PIXELS].astype(np.float32))
         return cls(density.mean(axis=(0, 1)), density.std(axis=(0, 1)) + np.float32(1e-3))
 
 
@@ -84,10 +84,10 @@ def augment(
     first = rng.random() < 0.5
     if surroundings and first:
         image = _replace_background(image, mask, lent, rng)
-    image = _recolour(image, lent.stains, rng, strength)
+    image = recolour(image, lent.stains, rng, strength)
     if surroundings and not first:
         image = _replace_background(image, mask, lent, rng)
-    return _degrade(image, rng, strength), mask
+    return degrade(image, rng, strength), mask
 
 
 def _turn(cell: tuple[Image, Mask], side: int, rng: Generator) -> tuple[Image, Mask]:
@@ -106,14 +106,14 @@ def _turn(cell: tuple[Image, Mask], side: int, rng: Generator) -> tuple[Image, M
     return np.asarray(turned, np.uint8), np.asarray(cv2.warpAffine(mask, matrix, (side, side)), np.uint8)
 
 
-def _density(image: Float) -> Float:
+def density_of(image: Float) -> Float:
     return np.asarray(-np.log((image + np.float32(1)) / np.float32(256)), np.float32)
 
 
-def _recolour(image: Float, stains: Sequence[Stain], rng: Generator, strength: Strength) -> Float:
+def recolour(image: Float, stains: Sequence[Stain], rng: Generator, strength: Strength) -> Float:
     """Change stain, exposure, white balance, saturation, contrast and evenness of light; float32 RGB in
     0–255."""
-    amount, density = strength.colour, _density(image)
+    amount, density = strength.colour, density_of(image)
     if stains and rng.random() < strength.exchange:
         density, amount = _exchange(density, stains[int(rng.integers(len(stains)))], rng), 0.6 * amount
     dyes = density.reshape(-1, 3) @ UNMIX
@@ -176,7 +176,7 @@ def _surroundings(image: Float, mask: Mask, lent: Strangers, rng: Generator) -> 
     return np.asarray(other, np.float32)
 
 
-def _degrade(image: Float, rng: Generator, strength: Strength) -> Image:
+def degrade(image: Float, rng: Generator, strength: Strength) -> Image:
     """Blur or sharpen, lose resolution, add sensor noise and compress; float32 in, uint8 out."""
     side = image.shape[0]
     if rng.random() < strength.blur:

@@ -137,7 +137,7 @@ def measure(
         for (sample, square), call in zip(batch, calls, strict=True):
             got.add(sample, square, call)
     if not got.samples:
-        raise _all_skipped(skipped[len(listing.skipped) :])
+        raise all_skipped(skipped[len(listing.skipped) :])
     return Measured(network.card, got.samples, got.calls, got.found, skipped, got.crops)
 
 
@@ -158,7 +158,8 @@ def _squares(
         yield batch
 
 
-def _all_skipped(skipped: Sequence[Skipped]) -> UnreadableImage:
+def all_skipped(skipped: Sequence[Skipped]) -> UnreadableImage:
+    """Return the error of a measurement that had to skip every image."""
     reasons = " ".join(f"{one.file}: {one.reason}" for one in skipped[:REASONS_TOLD])
     return UnreadableImage(f"None of the {len(skipped)} images can be measured. {reasons}")
 

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +45,9 @@ ATTRIBUTE_COLUMNS = (
 """The morphology of WBCAtt (Tsutsui et al. 2023), in the order of `Sample.attributes`."""
 
 Row = Mapping[str, str]
+
+Named = Callable[[str], str | None]
+"""Says which class a data set's label stands for, None for a kind that is left out; raises ValueError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +135,15 @@ def samples(folder: Path, split: str | None = None) -> list[Sample]:
     return listing(folder, Choice.of(split)).samples
 
 
-def listing(folder: Path, choice: Choice = FOLDERS) -> Listing:
-    """List the labelled cells of a data set, and what of it was left out.
+def listing(folder: Path, choice: Choice = FOLDERS, named: Named = taxonomy_class) -> Listing:
+    """List the labelled cells of a data set, and what of it was left out; `named` reads its labels.
 
     The images in folders named after classes, or the rows of an index: columns `file` and `label`, and where
     there are any `box_x0_y0_x1_y1`, `patient`, `slide` or `smear`, and those of ATTRIBUTE_COLUMNS.
 
     Raises ValueError for an unknown class name or column, FileNotFoundError when there is nothing to list.
     """
-    found = _indexed(folder, choice) if choice.by_index else _in_folders(folder)
+    found = _indexed(folder, choice, named) if choice.by_index else _in_folders(folder, named)
     if not found.samples:
         reasons = "".join(f" {skipped.file}: {skipped.reason}" for skipped in found.skipped[:3])
         expected = "" if choice.by_index else " One folder of images per class is expected."
@@ -148,9 +151,9 @@ def listing(folder: Path, choice: Choice = FOLDERS) -> Listing:
     return found
 
 
-def _indexed(folder: Path, choice: Choice) -> Listing:
+def _indexed(folder: Path, choice: Choice, named: Named) -> Listing:
     rows = rows_of(folder / (choice.index or INDEX), choice.where, ("file", "label"))
-    labels = {name: taxonomy_class(name) for name in dict.fromkeys(row["label"] for row in rows)}
+    labels = {name: named(name) for name in dict.fromkeys(row["label"] for row in rows)}
     left_out = Counter(row["label"] for row in rows if labels[row["label"]] is None)
     listed = [
         Sample(folder / row["file"], label, _box(row), _attributes(row), group=_group(row))
@@ -216,9 +219,9 @@ def _without_class(name: str, count: int) -> Skipped:
     return Skipped(name, f"The taxonomy has no class for this kind; {count} labelled as it are left out.")
 
 
-def _in_folders(folder: Path) -> Listing:
+def _in_folders(folder: Path, named: Named) -> Listing:
     folders = [path for path in _visible(folder) if path.is_dir()]
-    labels = {path.name: _class_of(path) for path in folders}
+    labels = {path.name: _class_of(path, named) for path in folders}
     found = Listing(
         folder, [], [Skipped(path.name, IN_NO_FOLDER) for path in _visible(folder) if _is_image(path)]
     )
@@ -236,9 +239,9 @@ def _in_folders(folder: Path) -> Listing:
 IN_NO_FOLDER = "It lies in no folder named after a class."
 
 
-def _class_of(folder: Path) -> str | None:
+def _class_of(folder: Path, named: Named) -> str | None:
     try:
-        return taxonomy_class(folder.name)
+        return named(folder.name)
     except ValueError as error:
         index = folder.parent / INDEX
         hint = f" If the labels are in {INDEX}, choose its rows by a column." if index.is_file() else ""

@@ -122,3 +122,22 @@ def test_a_range_that_is_none_is_not_saved(client_for, administrator, limits):
 
 def test_the_navigation_counts_who_waits(client_for, administrator, pending):
     assert client_for(administrator).get("/laboratory/people/").context["nav_counts"]["people"] == 1
+
+
+def test_staging_is_not_offered_until_an_administrator_says_so(client_for, administrator, lab, other_lab):
+    assert not selectors.staging_is_offered(lab.pk)
+    client = client_for(administrator)
+    for offered, typed in ((True, {"offered": "on"}), (False, {})):
+        answer = client.post("/laboratory/staging/", typed, follow=True)
+        assert answer.redirect_chain == [("/laboratory/ranges/", 302)]
+        assert selectors.staging_is_offered(lab.pk) is offered
+        assert not selectors.staging_is_offered(other_lab.pk)
+    client.post("/laboratory/staging/", {})
+    lines = AuditEvent.objects.filter(verb="lab.staging").order_by("id")
+    assert [line.detail for line in lines] == [{"offered": True}, {"offered": False}]
+
+
+def test_only_an_administrator_offers_staging(client_for, clinician, pathologist, lab):
+    for who in (clinician, pathologist):
+        assert client_for(who).post("/laboratory/staging/", {"offered": "on"}).status_code == 403
+    assert not selectors.staging_is_offered(lab.pk)

@@ -21,7 +21,7 @@ REVIEWING = {
     Verb.REPORT_SIGN,
     Verb.REPORT_AMEND,
 }
-ADMINISTERING = {Verb.LAB_PEOPLE, Verb.LAB_RANGES, Verb.LAB_AUDIT}
+ADMINISTERING = {Verb.LAB_PEOPLE, Verb.LAB_RANGES, Verb.LAB_STAGING, Verb.LAB_AUDIT}
 
 
 def test_every_role_is_in_the_table_and_every_verb_is_held_by_somebody():

@@ -10,6 +10,7 @@ from PIL import Image
 from inference import answers, predictions, review, runs, tasks
 from inference.models import AnalysisRun
 from inference.pipeline.errors import NetworkUnavailable
+from inference.serializers import FocusSerializer, PredictionSerializer
 from tests.hard_files import HARD_FILES
 from tests.inference.pipeline.test_single_cell import cell_image
 
@@ -178,6 +179,12 @@ def test_an_unusual_pixel_layout_is_predicted_all_the_same(api_for, clinician, a
     body = answer.json()
     assert sum(body["all_probabilities"].values()) == pytest.approx(1.0)
     assert body["class"] in body["all_probabilities"] and body["ruo"] is True
+    assert set(body) == set(PredictionSerializer().get_fields())
+    assert body["llm_report"] == body["description"]["text"] != ""
+    assert body["description"]["label"] == body["class"] and body["description"]["machine_text"] is True
+    assert set(body["focus"]) == set(FocusSerializer().get_fields())
+    assert body["focus"]["off_cell"] in (True, False) and body["receipt"]["reliable"] in (True, False)
+    assert all(body["class"] in labels for labels in body["prediction_sets"].values())
 
 
 @pytest.mark.parametrize("kind", [kind for kind, hard in HARD_FILES.items() if hard.upload_code])

@@ -47,11 +47,15 @@ def test_any_method_explains_any_cell_with_a_receipt(at_once, api_for, pathologi
     assert 0 <= said["focus_ratio"] <= 1
     assert said["focus_ratio"] + said["background_ratio"] == pytest.approx(1, abs=1e-3)
     assert 0 <= said["receipt"]["deletion"] <= 1 and isinstance(said["receipt"]["reliable"], bool)
+    words = said["description"]
+    assert words["label"] == cell.label and words["machine_text"] is True
+    assert f"{100 * said['focus_ratio']:.0f} % of the evidence" in words["text"]
 
 
 def test_another_class_can_be_asked_about(at_once, api_for, pathologist, cell):
     other = "monocyte" if cell.label != "monocyte" else "lymphocyte"
-    assert api_for(pathologist).get(of(cell), {"label": other}).json()["label"] == other
+    said = api_for(pathologist).get(of(cell), {"label": other}).json()
+    assert said["label"] == said["description"]["label"] == other
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,17 @@ from PIL import Image
 from inference import answers, runs, tasks
 from inference.models import AnalysisRun
 from inference.pipeline.errors import UnusableSmear
+from inference.pipeline.findings import (
+    Call,
+    Description,
+    Explanation,
+    FocusVerdict,
+    NetworkUsed,
+    Notice,
+    Plausibility,
+    Reading,
+    SecondCall,
+)
 
 Status = AnalysisRun.Status
 
@@ -42,7 +53,7 @@ def test_the_pipeline_gets_the_file_as_handed_in_and_the_cases_pixel_size(
 ):
     seen = {}
 
-    def analyse(path, config, progress):
+    def analyse(path, config, progress, read):
         seen.update(bytes=path.read_bytes(), suffix=path.suffix, pixel_um=config.pixel_um)
         progress("segmentation", 0.3)
         seen["stage"] = fresh(queued_run).stage
@@ -164,7 +175,7 @@ def test_any_other_failure_is_logged_and_told_neutrally(pipeline, queued_run, ca
 def test_a_worker_whose_run_was_taken_over_writes_nothing(pipeline, queued_run, findings, settings):
     """While it analysed, the sweeper gave the run to another."""
 
-    def analyse(path, config, progress):
+    def analyse(path, config, progress, read):
         AnalysisRun.objects.filter(pk=queued_run.pk).update(status=Status.QUEUED, claim_token=None)
         return findings
 
@@ -211,11 +222,12 @@ def test_the_heart_beats_until_the_work_is_over(monkeypatch, settings):
 
 # --- predict --------------------------------------------------------------------------------------
 def prediction(label):
-    from inference.pipeline.findings import Call, Explanation, NetworkUsed, Notice
-
     return types.SimpleNamespace(
         call=Call(label, 0.8, {label: np.float32(0.8), "monocyte": np.float32(0.2)}),
-        explanation=Explanation(np.ones((64, 64), np.float32), 0.7, 2.0),
+        explanation=Explanation(np.ones((64, 64), np.float32), 0.7, 2.0, background_ratio=0.3),
+        words=Description(label, f"Seen: a {label}."),
+        off_cell=False,
+        second=SecondCall("monocyte", 0.6, "wbc_second", "1.0.0"),
         crop=np.full((64, 64, 3), 120, np.uint8),
         notices=(Notice("whole_frame", "No cell was found near the centre."),),
         network=NetworkUsed("wbc", "1.0.0", "ab" * 32),
@@ -237,13 +249,32 @@ def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, given):
     tasks.predict_cell("there", base64.b64encode(b"image").decode(), ".png")
     content = json.loads(json.dumps(given["there"]))
     assert seen == [b"image"]
-    assert (content["class"], content["confidence"], content["llm_report"]) == ("blast", 0.8, None)
+    assert (content["class"], content["confidence"]) == ("blast", 0.8)
+    assert content["llm_report"] == content["description"]["text"] == "Seen: a blast."
+    assert (content["description"]["label"], content["second_reading"]) == ("blast", None)
+    assert content["second_call"]["classification"] == "monocyte"
+    assert content["focus"]["focus_ratio"] == 0.7 and content["focus"]["off_cell"] is False
     assert content["all_probabilities"]["monocyte"] == pytest.approx(0.2)
     head, data = content["gradcam_image"].split(",")
     assert head == "data:image/png;base64"
     heated = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert heated.shape == (64, 64, 3)
     assert not np.array_equal(heated[0, 0], (120, 120, 120))
+
+
+def test_a_comment_of_the_second_reader_is_the_report_and_the_words_stay(monkeypatch, given):
+    read = Reading(
+        "local", "llava", "1", FocusVerdict.ON_CELL, ("nucleus",), Plausibility.NO, "Too small.", 0.1
+    )
+    monkeypatch.setattr(tasks.second_readings, "reading_of", lambda *_: read)
+    module = types.ModuleType("inference.pipeline.single_cell")
+    module.predict = lambda path, config: prediction("blast")
+    monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
+    tasks.predict_cell("there", "", ".png")
+    said = given["there"]
+    assert (said["class"], said["llm_report"]) == ("blast", "Too small.")
+    assert said["description"]["text"] == "Seen: a blast."
+    assert said["second_reading"]["machine_text"] and said["second_reading"]["plausible"] == "no"
 
 
 def test_a_refused_prediction_says_why(monkeypatch, given):

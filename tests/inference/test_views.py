@@ -93,7 +93,7 @@ def test_the_result_page_shows_every_cell_and_figure(client_for, clinician, done
     assert all(flag.text in words for flag in findings.aggregate.flags)
     assert "ab" * 32 in html
     assert "Red cell morphology not analysed" in words
-    assert "Leukemia staging not analysed" in words
+    assert "Leukemia staging not requested" in words
     assert words.count(RUO) >= 2
 
 

@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from inference.pipeline.findings import Aggregate, NetworkUsed, Notice, Share
 from reports import content as parts
+from reports.staging import CaseStaging
 
 COUNTS = {"neutrophil": 70, "lymphocyte": 30, "monocyte": 9, "eosinophil": 2, "basophil": 3, "blast": 6}
 RANGES = {
@@ -130,7 +131,8 @@ def draft() -> parts.ReportContent:
         images=(image(1, total),),
         shown=tuple(shown(number) for number in range(1, 7)),
         shown_of=6,
-        not_analysed=("rbc_morphology", "staging"),
+        not_analysed=("rbc_morphology",),
+        staging=CaseStaging(),
         comment="Blasts confirmed by eye.\nFlow cytometry advised.",
     )
 
@@ -141,6 +143,14 @@ def signed(draft) -> parts.ReportContent:
         str(UUID(int=9)), "Paul Path", "Pathologist", SIGNED_AT, "Reviewed and approved"
     )
     return replace(draft, signature=signature)
+
+
+@pytest.fixture(scope="session")
+def staged(signed) -> parts.ReportContent:
+    """Two images whose staging was requested: one with a stage, one that is not stageable."""
+    from tests.reports.staged import AGREED, NOT_STAGEABLE, with_staging
+
+    return with_staging(signed, AGREED, NOT_STAGEABLE)
 
 
 @pytest.fixture(scope="session")

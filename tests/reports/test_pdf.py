@@ -37,7 +37,7 @@ def test_pdf_holds_every_figure(printed, signed):
         assert row in text
     assert "Basophil 3 2.5 0.5–7.1 0–1 above" in text
     assert "Red cell morphology not analysed" in text
-    assert "Leukemia staging not analysed" in text
+    assert "Leukemia staging not requested" in text
 
 
 def test_pdf_says_who_signed_when_and_what_it_means(printed, signed):

@@ -42,6 +42,17 @@ class Command(BaseCommand):
             action="store_true",
             help="move the network's batch statistics towards the slide's, from 64 white cells on",
         )
+        parser.add_argument("--staging", action="store_true", help="stage the fields of the smear as well")
+        parser.add_argument(
+            "--call-again",
+            action="store_true",
+            help="call white cells in doubt again, in other stains and cut out tighter",
+        )
+        parser.add_argument(
+            "--review-contradicted",
+            action="store_true",
+            help="white cells whose words contradict their call need review",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         from inference.pipeline.errors import PipelineError
@@ -87,4 +98,7 @@ def _config(options: dict[str, Any]) -> Config:
         declared_classes=tuple(options["classes"].split(",")) if options["classes"] else None,
         augmentation=Augmentation(options["augmentation"]) if options["augmentation"] else None,
         adapt_batch_statistics=options["adapt_batch_statistics"],
+        staging=options["staging"],
+        remediate=options["call_again"],
+        review_contradicted=options["review_contradicted"],
     )

@@ -1,4 +1,4 @@
-"""``manage.py evaluate {wbc,segmentation} DIR --json FILE``: the product's figures on labelled images."""
+"""``manage.py evaluate {wbc,segmentation,staging} DIR --json FILE``: its figures on labelled images."""
 
 import csv
 import json
@@ -14,19 +14,22 @@ from django.core.management.base import BaseCommand, CommandError
 from inference.pipeline.config import SegmentationEngine
 
 OF_WBC = ("classes", "predictions", "report", "where", "index", "against", "against_where")
-"""Options that evaluate wbc alone has."""
+"""Options that evaluate segmentation does not have."""
+NOT_OF_STAGING = ("classes", "report", "against", "against_where", "engine")
+"""Options that evaluate staging does not have."""
 
 
 class Command(BaseCommand):
-    help = "Measure the white-cell network or the segmentation on a folder of labelled images."
+    help = "Measure the white-cell network, the segmentation or the staging on a folder of labelled images."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=("wbc", "segmentation"))
+        parser.add_argument("what", choices=("wbc", "segmentation", "staging"))
         parser.add_argument(
             "folder",
             type=Path,
-            help="wbc: folders of single-cell images per class; segmentation: images/ and labels/ or masks/",
+            help="wbc: folders of single-cell images per class; segmentation: images/ and labels/ or masks/;"
+            " staging: folders of images of fields per stage",
         )
         parser.add_argument("--json", type=Path, required=True, help="where the figures are written")
         parser.add_argument("--split", help="take the rows of DIR/index.csv with this split")
@@ -43,9 +46,9 @@ class Command(BaseCommand):
 
         if not options["folder"].is_dir():
             raise CommandError(f"{options['folder']} is not a folder.")
-        measure = _wbc if options["what"] == "wbc" else _segmentation
+        measure = {"wbc": _wbc, "segmentation": _segmentation, "staging": _staging}
         try:
-            figures = measure(options)
+            figures = measure[options["what"]](options)
             _write(options["json"], json.dumps(figures, indent=2) + "\n")
         except (PipelineError, ValueError, OSError) as error:
             raise CommandError(str(error)) from error
@@ -57,7 +60,7 @@ class Command(BaseCommand):
 
 
 def _add_wbc(parser: ArgumentParser) -> None:
-    wbc = parser.add_argument_group("evaluate wbc")
+    wbc = parser.add_argument_group("evaluate wbc (staging: --predictions, --where and --index)")
     condition: dict[str, Any] = {"action": "append", "metavar": "COLUMN=VALUE", "default": []}
     wbc.add_argument("--classes", help="the classes that can occur, separated by commas")
     wbc.add_argument("--predictions", type=Path, help="one line per cell is written to this CSV")
@@ -171,3 +174,21 @@ def _segmentation(options: dict[str, Any]) -> dict[str, Any]:
         return clean
     changed = evaluate(folder, found, files, lambda image: perturb(image, kind, 0))
     return {**changed, "perturbation": kind, "clean": clean}
+
+
+def _staging(options: dict[str, Any]) -> dict[str, Any]:
+    from inference.training.evaluate_staging import listed, measure
+    from inference.training.labels import Choice
+
+    if foreign := [name for name in NOT_OF_STAGING if options[name]]:
+        owner = "segmentation" if foreign[0] == "engine" else "wbc"
+        raise CommandError(f"--{foreign[0].replace('_', '-')} belongs to evaluate {owner}.")
+    fields = listed(options["folder"], Choice.of(options["split"], options["where"], options["index"]))
+    clean = measure(fields)
+    shown = measure(fields, options["perturb"]) if options["perturb"] else clean
+    figures = shown.figures()
+    if shown is not clean:
+        figures |= {"perturbation": options["perturb"], "clean": clean.figures()}
+    if options["predictions"]:
+        _write_rows(options["predictions"], shown.rows(options["folder"]))
+    return figures

@@ -21,6 +21,7 @@ WBC_NETWORK = "wbc"
 SECOND_NETWORK = "wbc_second"
 """A network that calls every white cell as well, where the folder of weights has one."""
 SEGMENTATION_NETWORK = "segmentation"
+STAGING_NETWORK = "staging"
 
 VIEWS = frozenset({"as_is", "levels", "stretched", "reinhard"})
 """The ways in which crops can be shown to a network."""

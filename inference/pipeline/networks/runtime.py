@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inference.pipeline.findings import Image
-from inference.pipeline.networks import registry, segmentation, wbc
+from inference.pipeline.networks import registry, segmentation, staging, wbc
 from inference.pipeline.networks.registry import Card, InputContract
 
 Logits = NDArray[np.float32]
@@ -82,6 +82,8 @@ def torch_module(card: Card) -> FromPixels:
 def _architecture(card: Card) -> nn.Module:
     if card.name == registry.SEGMENTATION_NETWORK:
         return segmentation.build(card.architecture)
+    if card.name == registry.STAGING_NETWORK:
+        return staging.build(card.architecture, len(card.labels))
     design = card.architecture.partition("_")[0]
     if design in ("maskrcnn", "htc"):
         # Only these need torchvision, which takes long to import.

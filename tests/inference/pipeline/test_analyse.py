@@ -9,9 +9,11 @@ from PIL import Image
 from inference.pipeline.analyse import STAGES, analyse
 from inference.pipeline.config import DIFFERENTIAL_CLASSES, Config, SegmentationEngine
 from inference.pipeline.errors import PipelineError, UnusableSmear
-from inference.pipeline.findings import Call, Kind
+from inference.pipeline.findings import Call, Description, Kind, SecondCall
+from inference.pipeline.haematology import NUCLEUS_SURE
 from inference.pipeline.payload import payload
-from inference.pipeline.second_look import review_reasons
+from inference.pipeline.reasons import Circumstances, review_reasons
+from tests.stagings import staging
 
 SAMPLE = Path(__file__).parents[3] / "samples" / "synthetic_field.png"
 
@@ -56,17 +58,51 @@ def test_cells_for_review_are_explained_and_the_others_are_not(analysed):
     findings, _ = analysed
     for cell in findings.cells:
         assert (cell.explanation is not None) == bool(cell.review_reasons)
+        assert (cell.description is not None) == bool(cell.review_reasons)
         if cell.explanation:
             assert cell.explanation.heatmap.shape == (224, 224)
             assert 0 <= cell.explanation.focus_ratio <= 1
+            assert cell.description.label == cell.call.label
+            assert f"{100 * cell.explanation.focus_ratio:.0f} % of the evidence" in cell.description.text
+
+
+def test_where_the_nucleus_is_told_apart_the_shares_add_up(analysed):
+    told = [cell for cell in analysed[0].cells if cell.explanation and cell.call.label in NUCLEUS_SURE]
+    assert told
+    for cell in told:
+        of = cell.explanation
+        assert of.nucleus_ratio + of.cytoplasm_ratio + of.background_ratio == pytest.approx(1.0, abs=1e-5)
 
 
 def test_progress_names_every_stage_and_never_falls(analysed):
     findings, reported = analysed
-    assert list(dict.fromkeys(stage for stage, _ in reported)) == list(STAGES)
+    unasked = [stage for stage in STAGES if stage != "staging"]
+    assert list(dict.fromkeys(stage for stage, _ in reported)) == unasked
     shares = [share for _, share in reported]
     assert shares == sorted(shares) and shares[-1] == 1.0
-    assert list(findings.seconds) == list(STAGES)
+    assert list(findings.seconds) == unasked
+
+
+def test_staging_runs_where_it_was_asked_for_by_the_cells_that_were_called(monkeypatch):
+    given, reported = [], []
+
+    def stage(slide, whites, pixel_um, config):
+        given.append((slide.width, [white.call.label for white in whites], pixel_um))
+        return staging("pro_b", "leukemia")
+
+    monkeypatch.setattr("inference.pipeline.analyse.stage", stage)
+    findings = analyse(SAMPLE, Config(staging=True), lambda stage, share: reported.append((stage, share)))
+    called = [cell.call.label for cell in findings.cells if cell.call]
+    assert given == [(findings.width, called, findings.pixel_um)]
+    assert list(dict.fromkeys(stage for stage, _ in reported)) == list(STAGES)
+    document = payload(findings, "sample", datetime.now(UTC))
+    assert document["staging"]["label"] == "pro_b"
+    assert document["networks"][-1]["name"] == "staging"
+
+
+def test_without_it_the_payload_says_that_nobody_asked(analysed):
+    part = payload(analysed[0], "sample", datetime.now(UTC))["staging"]
+    assert part == {"status": "not_requested", "label": None, "probabilities": {}}
 
 
 def test_the_payload_is_json_and_adds_up(analysed):
@@ -106,14 +142,36 @@ def test_an_image_of_several_tiles_counts_each_cell_once(tmp_path, analysed):
 
 
 def test_reasons_for_review():
-    config = Config()
-    assert review_reasons(Call("neutrophil", 0.95, {}), config) == ()
-    assert review_reasons(Call("neutrophil", 0.69, {}), config) == ("low_confidence",)
-    assert review_reasons(Call("platelet", 0.3, {}, abstained=True), config) == (
+    config, known = Config(), Circumstances()
+    assert review_reasons(Call("neutrophil", 0.95, {}), known, config) == ()
+    assert review_reasons(Call("neutrophil", 0.69, {}), known, config) == ("low_confidence",)
+    assert review_reasons(Call("platelet", 0.3, {}, abstained=True), known, config) == (
         "low_confidence",
         "abstained",
     )
-    assert review_reasons(Call("blast", 0.99, {}), config) == ("blast",)
+    assert review_reasons(Call("blast", 0.99, {}), known, config) == ("blast",)
+
+
+def test_contradicting_words_are_a_reason_only_where_that_was_chosen():
+    call, chosen = Call("neutrophil", 0.95, {}), Config(review_contradicted=True)
+    against = Circumstances(words=Description("neutrophil", "", (), ("granules coarse",)))
+    assert review_reasons(call, against, Config()) == ()
+    assert review_reasons(call, against, chosen) == ("contradicted",)
+    assert review_reasons(call, Circumstances(words=Description("neutrophil", "")), chosen) == ()
+
+
+def test_a_second_network_of_another_opinion_is_a_reason():
+    call = Call("neutrophil", 0.95, {})
+    for label, reasons in (("neutrophil", ()), ("monocyte", ("networks_disagree",))):
+        known = Circumstances(SecondCall(label, 0.9, "wbc_second", "1.0.0"))
+        assert review_reasons(call, known, Config()) == reasons
+
+
+def test_with_the_choice_every_contradicted_cell_goes_to_review():
+    findings = analyse(SAMPLE, Config(review_contradicted=True), lambda stage, share: None)
+    for cell in findings.cells:
+        if cell.description:
+            assert ("contradicted" in cell.review_reasons) == bool(cell.description.contradicts)
 
 
 def test_a_file_that_is_no_image_is_refused(tmp_path):

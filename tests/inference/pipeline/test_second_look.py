@@ -1,5 +1,6 @@
 """Cells in doubt are called again, from the crops as they were cut."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from inference.pipeline.cells import crop_box
 from inference.pipeline.classification import classify
 from inference.pipeline.config import Augmentation, Config
 from inference.pipeline.explanation import outline_in_square
-from inference.pipeline.findings import Remedy
+from inference.pipeline.findings import FocusVerdict, Plausibility, Reading, Remedy
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.remediation import tightened
 from inference.pipeline.seen_filter import SeenFilter
@@ -31,8 +32,23 @@ def filtering(tmp_path, monkeypatch):
     return runtime.Network(registry.read_card("wbc", folder))
 
 
-def analysed(**choices):
-    return order.analyse(SAMPLE, Config(**choices), lambda stage, share: None)
+@pytest.fixture
+def trusting(tmp_path, monkeypatch):
+    """A network whose calls are in no doubt but that their confidence is low."""
+    folder = write_network(tmp_path, thresholds={"abstain_below": 0.0, "focus_below": 0.0})
+    monkeypatch.setattr(order, "white_cell_networks", partial(white_cell_networks, folder))
+
+
+def analysed(read=list, **choices):
+    return order.analyse(SAMPLE, Config(**choices), lambda stage, share: None, read)
+
+
+def doubting(plausible):
+    def read(cells):
+        said = Reading("local", "llava", "1", FocusVerdict.ON_CELL, (), plausible, "", 0.1)
+        return [replace(cell, reading=said) if cell.review_reasons else cell for cell in cells]
+
+    return read
 
 
 def test_without_the_choice_a_doubted_cell_goes_to_review_and_is_not_called_again(filtering):
@@ -56,3 +72,21 @@ def test_a_remedy_is_seen_through_the_filter_once(filtering):
         assert again.confidence == pytest.approx(expected.confidence, abs=2e-3)
         assert cell.remediation.stands is None and cell.call.abstained
         assert cell.call.label == first.label and "off_cell" in cell.remediation.triggers
+
+
+def test_a_doubt_of_the_second_reader_has_the_cell_called_again_and_the_call_stays(trusting):
+    plain, again = analysed(), analysed(doubting(Plausibility.NO), remediate=True)
+    assert any(cell.remediation for cell in again.cells)
+    for before, after in zip(plain.cells, again.cells, strict=True):
+        assert after.call == before.call
+        if after.reading:
+            assert after.remediation.triggers == ("second_reader",)
+            assert [one.remedy for one in after.remediation.attempts] == [Remedy.NONE, Remedy.TIGHT]
+            assert after.remediation.stands is Remedy.NONE and not after.remediation.changed
+
+
+@pytest.mark.parametrize(("plausible", "chosen"), [(Plausibility.YES, True), (Plausibility.NO, False)])
+def test_without_a_doubt_or_without_the_choice_nothing_is_called_again(trusting, plausible, chosen):
+    found = analysed(doubting(plausible), remediate=chosen)
+    assert any(cell.reading for cell in found.cells)
+    assert all(cell.remediation is None for cell in found.cells)

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.criteria import MEASURED, NAMED, Verdict, table
-from inference.pipeline.description import describe
-from inference.pipeline.findings import Explanation, Morphology
+from inference.pipeline.criteria import Verdict, table
+from inference.pipeline.description import ATTRIBUTES, describe
+from inference.pipeline.findings import Call, Explanation, Morphology
+from inference.pipeline.haematology import CRITERIA, MEASURED, NAMED, NUCLEUS_SURE, criteria_of
 from inference.pipeline.morphology import measure
 from inference.pipeline.networks import registry
 from inference.pipeline.nucleus import nucleus_mask
 from inference.pipeline.told import Told, told
+from inference.pipeline.words import Cut, in_words
 
 GLASS, PLASM, CHROMATIN = (250, 235, 225), (215, 190, 215), (95, 55, 130)
 ROUND = [((80, 80), 32)]
@@ -91,8 +93,11 @@ def test_more_granules_are_more_granularity():
 
 def test_the_call_decides_what_supports_and_what_contradicts():
     cell = replace(a_neutrophil(), nucleus_lobes=4)
-    assert "a nucleus of 2 to 5 lobes" in describe("neutrophil", cell).supports
-    assert "a nucleus of several lobes" in describe("blast", cell).contradicts
+    assert any("of 4 lobes" in words for words in describe("neutrophil", cell).supports)
+    assert any("of 4 lobes" in words for words in describe("lymphocyte", cell).contradicts)
+    described = describe("lymphocyte", cell)
+    assert described.label == "lymphocyte" and described.machine_text
+    assert all(words in described.text for words in described.contradicts)
 
 
 @pytest.mark.parametrize("label", WBC_CLASSES)
@@ -102,15 +107,78 @@ def test_every_class_has_two_or_three_sentences(label):
     assert words.text.endswith("72 % of the evidence lies on the cell, 51 % on the nucleus.")
     assert words.text.count(". ") == 2
     assert words == describe(label, a_neutrophil(), (), focus)
+    without = describe(label, replace(a_neutrophil(), cell_diameter_um=None))
+    assert without.text.count(". ") == (label in NUCLEUS_SURE)
+
+
+@pytest.mark.parametrize("label", ["blast", "immature_granulocyte"])
+@pytest.mark.parametrize("change", [{"nc_ratio": 0.05}, {"nucleus_lobes": 7}, {"nucleus_solidity": 0.2}])
+def test_a_nucleus_that_may_be_cut_speaks_neither_for_nor_against(label, change):
+    cell = a_neutrophil()
+    assert describe(label, replace(cell, **change)) == describe(label, cell)
 
 
 def test_only_what_is_sure_counts_and_only_in_the_mature_classes():
-    sure = Told("nucleus_shape", "unsegmented-round", 0.99, sure=True)
-    cell = a_neutrophil()
-    assert "a round nucleus" in describe("neutrophil", cell, [sure]).contradicts
+    sure, cell = Told("granule_type", "coarse", 0.99, sure=True), a_neutrophil()
+    words = describe("neutrophil", cell, [sure])
+    assert "granules coarse" in words.contradicts
+    assert "granules coarse as the network tells" in words.text
     unsure = replace(sure, sure=False)
     assert describe("neutrophil", cell, [unsure]) == describe("neutrophil", cell)
     assert describe("blast", cell, [sure]) == describe("blast", cell)
+
+
+def test_what_the_network_tells_is_said_to_be_told_and_where_it_was_learnt():
+    told_of = [Told("granule_type", "small", 0.99, True), Told("granule_colour", "pink", 0.99, True)]
+    words = describe("neutrophil", a_neutrophil(), told_of)
+    assert "learnt it on mature cells of one laboratory: granules small and pink" in words.text
+    assert "granules small and pink" in words.supports
+    assert words.text.count("granules small") == 1 and "what the network tells" in words.text
+
+
+def test_the_shape_of_the_nucleus_is_told_of_nowhere():
+    every = [Told("nucleus_shape", value, 0.99, sure=True) for value in ("segmented-bilobed", "irregular")]
+    for label in WBC_CLASSES:
+        assert describe(label, a_neutrophil(), every) == describe(label, a_neutrophil())
+
+
+@pytest.mark.parametrize("label", WBC_CLASSES)
+def test_no_part_is_named_twice_in_a_list(label):
+    everything = [Told(name, value, 1, True) for name, (_, of) in ATTRIBUTES.items() for value in of]
+    for told_of in ((), everything):
+        words = describe(label, a_neutrophil(), told_of)
+        for part in ("nucleus", "chromatin", "cytoplasm", "granules"):
+            for_it = words.text.partition("For ")[2].partition("; against it")[0]
+            assert for_it.count(f"{part} ") <= 1
+
+
+def test_every_class_has_criteria_with_a_source_for_a_second_reader():
+    assert set(CRITERIA) == set(WBC_CLASSES)
+    for label in WBC_CLASSES:
+        assert criteria_of(label) and all(one.source for one in CRITERIA[label])
+        assert all(one.source for one in (*MEASURED[label], *NAMED.get(label, ())))
+
+
+def test_from_the_crop_to_words_with_the_evidence_on_the_nucleus():
+    crop, mask, nucleus = drawn(ROUND)
+    heat = np.float32(nucleus > 0)
+    outline = [(float(x), float(y)) for x, y in cv2.findContours(mask, 0, 1)[0][0][:, 0]]
+    card = registry.read_card(registry.WBC_NETWORK)
+    seen = Cut(crop, outline, 0.12), Call("lymphocyte", 0.9, {}), card, Explanation(heat, 1.0, 1.0)
+    told_apart, words = in_words(*seen)
+    assert told_apart.nucleus_ratio > 0.9
+    assert told_apart.nucleus_ratio + told_apart.cytoplasm_ratio == pytest.approx(1.0)
+    assert words.text.startswith("Seen: nucleus over 27 % of the cell's area, about 14 µm across.")
+
+
+@pytest.mark.parametrize("label", ["platelet", "artifact", "blast"])
+def test_where_no_nucleus_can_be_told_apart_none_is(label):
+    crop, mask, nucleus = drawn(ROUND)
+    outline = [(float(x), float(y)) for x, y in cv2.findContours(mask, 0, 1)[0][0][:, 0]]
+    card = registry.read_card(registry.WBC_NETWORK)
+    before = Explanation(np.float32(nucleus > 0), 1.0, 1.0)
+    after, words = in_words(Cut(crop, outline), Call(label, 0.9, {}), card, before)
+    assert after.nucleus_ratio is None and "nucleus" not in words.text
 
 
 def test_logits_become_values_and_another_network_is_never_sure():

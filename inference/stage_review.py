@@ -1,0 +1,69 @@
+"""What pathologists do with the stage of a smear: agree, set another one, say that there is none, undo."""
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.permissions import Verb, require
+from accounts.types import User
+from inference import review
+from inference.models import AnalysisRun, StageCall, StageReview
+from inference.names import NOT_STAGEABLE
+from inference.pipeline.config import STAGES_OF_LEUKEMIA
+from inference.review import InvalidDecision, ReviewConflict
+
+ANSWERS = (*STAGES_OF_LEUKEMIA, NOT_STAGEABLE)
+"""What a person can say of a smear."""
+
+MAX_COMMENT = StageReview._meta.get_field("comment").max_length or 0
+
+
+def decide(actor: User, run: AnalysisRun, label: str, comment: str = "") -> StageReview:
+    """Put a person's word beside the machine's; an earlier one stays as a row that no longer stands.
+
+    Claims the slide, or renews the claim. Raises InvalidDecision for what cannot be decided,
+    ReviewConflict when another person holds the slide or decides at the same time.
+    """
+    require(actor, Verb.REVIEW_DECIDE, run)
+    call = _staged(run)
+    if label not in ANSWERS:
+        raise InvalidDecision(_("“%(label)s” is not a stage.") % {"label": label})
+    if len(comment) > MAX_COMMENT:
+        raise InvalidDecision(_("A comment has at most %(n)d characters.") % {"n": MAX_COMMENT})
+    try:
+        with transaction.atomic():
+            return _decide(actor, call, label, comment)
+    except IntegrityError as error:
+        raise ReviewConflict(_("Someone else answered this staging at the same moment.")) from error
+
+
+def _staged(run: AnalysisRun) -> StageCall:
+    if not run.smear.case.staging_requested:
+        raise InvalidDecision(_("Staging was not requested for this case."))
+    call = StageCall.objects.filter(run=run, status=StageCall.Status.DONE).first()
+    if call is None:
+        raise InvalidDecision(_("The staging of this slide is not finished."))
+    return call
+
+
+def _decide(actor: User, call: StageCall, label: str, comment: str) -> StageReview:
+    review.hold(actor, call.run)
+    standing = call.reviews.filter(undone_at=None).first()
+    if standing and (standing.reviewer_id, standing.label, standing.comment) == (actor.pk, label, comment):
+        return standing
+    call.reviews.filter(undone_at=None).update(undone_at=timezone.now())
+    said = StageReview.objects.create(stage_call=call, reviewer=actor, label=label, comment=comment)
+    audit.record(actor, "staging.decide", call.run, machine=call.label, label=label)
+    return said
+
+
+def undo(actor: User, run: AnalysisRun) -> None:
+    """Take back one's own standing answer. Raises ReviewConflict when there is none."""
+    require(actor, Verb.REVIEW_DECIDE, run)
+    with transaction.atomic():
+        review.hold(actor, run)
+        own = StageReview.objects.filter(stage_call__run=run, reviewer=actor, undone_at=None)
+        if not own.update(undone_at=timezone.now()):
+            raise ReviewConflict(_("There is no answer of yours to this staging to undo."))
+        audit.record(actor, "staging.undo", run)

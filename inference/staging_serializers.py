@@ -1,0 +1,82 @@
+"""Leukemia staging as the API writes and reads it."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from inference.models import StageReview
+from inference.pipeline.findings import FieldState, StagingStatus
+from inference.serializers import ErrorSerializer
+from inference.stage_review import ANSWERS, MAX_COMMENT
+
+
+class StagingAnswerSerializer(serializers.Serializer):
+    label = serializers.ChoiceField(choices=list(ANSWERS))  # type: ignore[assignment]
+    comment = serializers.CharField(max_length=MAX_COMMENT, allow_blank=True, default="")
+
+
+class StageReviewSerializer(serializers.ModelSerializer):
+    """A person's word on the stage of a smear, with the machine's beside it; that is empty for no stage."""
+
+    run = serializers.UUIDField(source="stage_call.run_id")
+    machine_label = serializers.CharField(source="stage_call.label")
+    reviewer = serializers.CharField(source="reviewer.full_name")
+
+    class Meta:
+        model = StageReview
+        fields = ["id", "run", "label", "machine_label", "comment", "reviewer", "decided_at"]
+
+
+class FieldCountsSerializer(serializers.Serializer):
+    """How many fields were staged, and how many were left out for which reason."""
+
+    used = serializers.IntegerField()
+    left_out = serializers.DictField(child=serializers.IntegerField())
+
+
+class FieldCallSerializer(serializers.Serializer):
+    """One field of a smear; no label and no probabilities unless it was staged."""
+
+    bbox = serializers.ListField(child=serializers.IntegerField(), help_text="x0, y0, x1, y1 in pixels.")
+    status = serializers.ChoiceField(choices=[*FieldState])
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    probabilities = serializers.DictField(child=serializers.FloatField())
+    nucleated_cells = serializers.IntegerField()
+    blast_share = serializers.FloatField(
+        allow_null=True, help_text="Share of its leukocytes that the white-cell network calls blasts, 0-1."
+    )
+
+
+class StagingSerializer(serializers.Serializer):
+    """The `staging` of a result: the machine's word and a person's beside it. Only `status`, `label` and
+    `probabilities` are there where nothing was staged."""
+
+    status = serializers.ChoiceField(choices=[*StagingStatus])
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
+    probabilities = serializers.DictField(child=serializers.FloatField())
+    intervals_95 = serializers.DictField(
+        child=serializers.ListField(child=serializers.FloatField()),
+        required=False,
+        help_text="Of each mean probability over the fields.",
+    )
+    fields_ = FieldCountsSerializer(required=False)
+    field_calls = FieldCallSerializer(many=True, required=False)
+    network = serializers.DictField(child=serializers.CharField(), required=False)
+    reasons = serializers.ListField(child=serializers.CharField(), required=False)
+    requires_manual_review = serializers.BooleanField(required=False)
+    reviewed_label = serializers.CharField(required=False, help_text="A person's word, if there is one.")
+    notices = serializers.ListField(child=serializers.DictField(), required=False)
+    error = ErrorSerializer(required=False, help_text="Where the staging failed.")
+
+    def get_fields(self) -> dict[str, Any]:
+        """`fields` is a word of the framework's own, so the field gets its name here."""
+        fields = super().get_fields()
+        return {"fields" if name == "fields_" else name: field for name, field in fields.items()}
+
+
+class CaseStagingSerializer(serializers.Serializer):
+    """Whether staging was requested for a case, by whom and when."""
+
+    requested = serializers.BooleanField(source="staging_requested")
+    requested_by = serializers.CharField(source="staging_requested_by", allow_null=True)
+    requested_at = serializers.DateTimeField(source="staging_requested_at", allow_null=True)

@@ -1,0 +1,116 @@
+"""Measure the staging network on labelled fields: accuracy, calibration, abstention."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.pipeline.classification import call
+from inference.pipeline.config import STAGES_OF_LEUKEMIA
+from inference.pipeline.errors import PipelineError, UnsupportedImage
+from inference.pipeline.findings import Call, Image
+from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks.registry import Card
+from inference.pipeline.networks.runtime import Network
+from inference.pipeline.segmentation_scale import estimate_pixel_um
+from inference.pipeline.staging import Limits, probabilities
+from inference.pipeline.staging_windows import Geometry, boxes
+from inference.training.cell_images import read_cell_image
+from inference.training.evaluate_wbc import all_skipped, evaluate
+from inference.training.labels import Choice, Listing, Sample, Skipped, listing
+from inference.training.perturb import perturb
+from inference.training.staging_fields import NAMES
+
+
+@dataclass(slots=True)
+class Measured:
+    """The network's calls on labelled fields, one per sample, and what could not be measured and why."""
+
+    card: Card
+    samples: list[Sample] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the figures under their fixed names, and which network they belong to."""
+        figures = evaluate([sample.label for sample in self.samples], self.calls)
+        card = {"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256}
+        skipped = [{"file": skipped.file, "reason": skipped.reason} for skipped in self.skipped]
+        return {**figures, "card": card, "skipped": skipped}
+
+    def rows(self, folder: Path) -> list[dict[str, Any]]:
+        """Return one row per field, files relative to `folder`."""
+        return [
+            {
+                "file": sample.path.relative_to(folder).as_posix(),
+                "truth": sample.label,
+                "call": made.label,
+                "confidence": round(made.confidence, 4),
+                "abstained": made.abstained,
+                **{name: round(value, 4) for name, value in made.probabilities.items()},
+            }
+            for sample, made in zip(self.samples, self.calls, strict=True)
+        ]
+
+
+def stage_of(name: str) -> str:
+    """Return a stage by its name; raises ValueError for another."""
+    if name not in STAGES_OF_LEUKEMIA:
+        raise ValueError(f"“{name}” is not a stage. Known names: {', '.join(STAGES_OF_LEUKEMIA)}.")
+    return name
+
+
+def listed(folder: Path, choice: Choice) -> Listing:
+    """List labelled fields: images in folders named as the stages, or the rows of an index, in which the
+    names of staging_taleqani are known too; raises as `labels.listing` does."""
+    return listing(
+        folder, choice, (lambda name: stage_of(NAMES.get(name, name))) if choice.by_index else stage_of
+    )
+
+
+def measure(fields: Listing, perturbation: str | None = None) -> Measured:
+    """Stage labelled images of fields as the product does, each changed first where a perturbation is named.
+
+    The call of an image pools those of its windows, and abstains where the colours of all of them are unlike
+    the training's; the cells in them are not counted. What cannot be read or is too small is skipped.
+
+    Raises UnreadableImage when none is left.
+    """
+    network = runtime.load(registry.STAGING_NETWORK)
+    measured = Measured(network.card, skipped=list(fields.skipped))
+    for number, sample in enumerate(fields.samples):
+        try:
+            image = read_cell_image(sample.path)
+            made = staged(perturb(image, perturbation, number) if perturbation else image, network)
+        except PipelineError as error:
+            measured.skipped.append(Skipped(fields.name_of(sample), error.text))
+            continue
+        measured.samples.append(sample)
+        measured.calls.append(made)
+    if not measured.samples:
+        raise all_skipped(measured.skipped[len(fields.skipped) :])
+    return measured
+
+
+def staged(image: Image, network: Network) -> Call:
+    """Return the call of an image, uint8 RGB; raises UnsupportedImage where it is smaller than a field."""
+    seen, card = cut(image, network.card), network.card
+    each = probabilities(seen, network)
+    made = call(np.asarray(each.mean(axis=0)), card.labels, card.abstain_below)
+    known = any(map(Limits.of(card).colours_known, seen))
+    return made if known else Call(made.label, made.confidence, made.probabilities, abstained=True)
+
+
+def cut(image: Image, card: Card) -> Sequence[Image]:
+    """Cut an image into fields as the product does; raises UnsupportedImage where it is smaller than one."""
+    size, geometry = (image.shape[1], image.shape[0]), Geometry.of(card)
+    window = geometry.window(size, None) or geometry.window(size, estimate_pixel_um(image))
+    if window is None:
+        raise UnsupportedImage(
+            f"The image is smaller than a field of {geometry.width_um:.0f} by {geometry.height_um:.0f} µm, or"
+            " shows no cell by which to tell its scale.",
+            code="smaller_than_a_field",
+        )
+    return [image[top:bottom, left:right] for left, top, right, bottom in boxes(size, window)]

@@ -1,0 +1,109 @@
+"""A staging network from data folder to weight file and card."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.pipeline.classification import Calibration, calibrate
+from inference.pipeline.config import STAGES_OF_LEUKEMIA
+from inference.pipeline.networks import registry, runtime
+from inference.training import calibration, staging_card
+from inference.training.evaluate_wbc import evaluate
+from inference.training.laboratories import thinned
+from inference.training.shipped import save_weights, write_card
+from inference.training.staging import Recipe, Run, logits, train
+from inference.training.staging_augmentation import Lent
+from inference.training.staging_cells import Counted, counted
+from inference.training.staging_fields import CHOOSE, FOLDER, LEARN, LENDERS, NAMES, lent_stains, read, rows
+
+log = logging.getLogger(__name__)
+
+FOLDERS = (FOLDER, *LENDERS)
+"""The folders with the fields and with the images that lend their stain."""
+
+COUNTED = 63
+"""In about so many of the fields learnt from the cells are counted and called."""
+
+FEW, LOW, HIGH = 0.02, 0.05, 0.95
+"""The share of the fields with fewer nucleated cells than are needed, and of those whose blasts are beyond
+the limits of their stage."""
+LEAST_FIELDS = 3
+
+Shares = NDArray[np.float64]
+
+
+def make(recipe: Recipe, data: Path, this: Run) -> None:
+    """Train, write the weight file, calibrate on the fields kept for choosing, and write the card."""
+    out = this.out
+    out.mkdir(parents=True, exist_ok=True)
+    learn, choose = read(data, LEARN), read(data, CHOOSE)
+    network = train(recipe, (learn, choose), Lent(*lent_stains(data, list(learn.images))), this)
+    sha256 = save_weights(network, out / f"{registry.STAGING_NETWORK}.safetensors")
+    write_card(staging_card.draft(recipe, this.epochs(recipe), sha256, (learn, choose)), out)
+    write_card(calibrated(data, out), out)
+
+
+def calibrated(data: Path, out: Path) -> dict[str, Any]:
+    """Return the card in a folder with temperature, thresholds and figures of fields kept for choosing."""
+    card = registry.read_card(registry.STAGING_NETWORK, out)
+    module, chosen = runtime.torch_module(card), read(data, CHOOSE)
+    said = logits(module, chosen.images, card.input)
+    temperature = round(calibration.fit_temperature(said, chosen.labels), 4)
+    abstain_below = calibration.fit_abstention(said, chosen.labels, temperature)
+    told = calibration.abstention_told(said, chosen.labels, temperature, abstain_below)
+    text = {**card.text, "temperature": temperature}
+    text["thresholds"] = {
+        "abstain_below": round(abstain_below, 4),
+        "fields": LEAST_FIELDS,
+        **_cell_limits(data, out),
+    }
+    text["thresholds"]["chosen"] = f"abstain_below: {told}; {text['thresholds']['chosen']}"
+    calls = Calibration.of(registry.parsed(text, out)).calls(said)
+    figures = evaluate([STAGES_OF_LEUKEMIA[label] for label in chosen.labels], calls)
+    log.info("choice: %s", {name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece", "coverage")})
+    metric = {
+        "data": "fields kept for choosing (fold 2, block 12); temperature and thresholds fitted on them",
+        "command": "python -m inference.training staging --data DIR --out DIR",
+        **{name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece", "coverage")},
+        "nll": round(float(-np.log(calibrate(said, temperature)[range(len(said)), chosen.labels]).mean()), 4),
+    }
+    return {**text, "metrics": [metric]}
+
+
+def _cell_limits(data: Path, out: Path) -> dict[str, Any]:
+    """Measure how many nucleated cells training fields hold, and how many of their leukocytes the product
+    calls blasts."""
+    chosen = thinned(rows(data, LEARN), COUNTED)
+    found = counted([data / FOLDER / row["file"] for row in chosen], out / "cells.json")
+    stages = [NAMES[row["label"]] for row in chosen]
+    shares = {name: _shares(found, stages, name) for name in STAGES_OF_LEUKEMIA}
+    ill = np.concatenate([shares[name] for name in STAGES_OF_LEUKEMIA[1:]])
+    least, most = _quantile(ill, LOW, 0.0), _quantile(shares[STAGES_OF_LEUKEMIA[0]], HIGH, 1.0)
+    without = ", ".join(f"{name} {_none(of)}" for name, of in shares.items())
+    return {
+        "nucleated_cells": max(1, int(np.quantile([one.nucleated for one in found], FEW))),
+        "least_blasts": least,
+        "most_blasts": most,
+        "chosen": f"nucleated_cells: {FEW:.0%} of {len(found)} training fields hold fewer; least_blasts:"
+        f" {LOW:.0%} of the training fields of a leukemia have no larger share of blasts; most_blasts:"
+        f" {1 - HIGH:.0%} of the benign ones have a larger one. The white-cell network calls no blast at all"
+        f" in single training fields: {without}. It tells these lymphoblasts badly, at this scale and stain:"
+        " a disagreement asks for a look and proves nothing",
+    }
+
+
+def _shares(found: Sequence[Counted], stages: Sequence[str], stage: str) -> Shares:
+    of_stage = [one for one, name in zip(found, stages, strict=True) if name == stage and one.leukocytes]
+    return np.array([one.blasts / one.leukocytes for one in of_stage])
+
+
+def _quantile(shares: Shares, share: float, without: float) -> float:
+    return round(float(np.quantile(shares, share)), 4) if len(shares) else without
+
+
+def _none(shares: Shares) -> str:
+    return f"in {int((shares == 0).sum())} of {len(shares)}"

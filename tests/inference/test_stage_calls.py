@@ -1,0 +1,402 @@
+"""Staging is run where it was requested and nowhere else, once, and a person's word stands beside it."""
+
+import sys
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from accounts.models import AuditEvent
+from accounts.permissions import Refused
+from accounts.services import offer_staging
+from cases.models import Case
+from cases.services import StagingRefused
+from inference import review, runs, selectors, stage_calls, stage_review, staging_requests, tasks
+from inference.models import AnalysisRun, StageCall, StageReview
+from inference.pipeline.errors import NetworkUnavailable
+from inference.stage_records import columns
+from inference.stage_records import staging as from_row
+from inference.staged import staged
+from tests.conftest import field_image
+from tests.stagings import abstained, not_stageable, staging
+
+pytestmark = pytest.mark.django_db
+Status = StageCall.Status
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What is handed to the broker, by the name of the task."""
+    messages = []
+    monkeypatch.setattr(
+        "celery.current_app.send_task", lambda name, args=(), **_: messages.append((name, *args))
+    )
+    return messages
+
+
+@pytest.fixture
+def offered(administrator, sent):
+    offer_staging(administrator, True)
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """Puts a function in the place of `pipeline.staging.stage`, so that what it says can be chosen."""
+
+    def put(function):
+        module = types.ModuleType("inference.pipeline.staging")
+        module.stage = function
+        monkeypatch.setitem(sys.modules, "inference.pipeline.staging", module)
+
+    return put
+
+
+def finish(run, findings):
+    runs.save(run.pk, runs.claim(run.pk), findings, np.asarray(field_image()))
+    return AnalysisRun.objects.get(pk=run.pk)
+
+
+def fresh(run, person):
+    return selectors.run_for(person, run.pk)
+
+
+def signed_off(run, person):
+    for cell in selectors.open_cells(run):
+        review.decide(person, cell, cell.label)
+    review.sign_off(person, run)
+    return fresh(run, person)
+
+
+# --- requesting -----------------------------------------------------------------------------------
+def test_a_laboratory_that_does_not_offer_staging_refuses_it(case, clinician):
+    with pytest.raises(StagingRefused, match="does not offer leukemia staging"):
+        staging_requests.request(clinician, case)
+    assert not Case.objects.get(pk=case.pk).staging_requested
+    assert not AuditEvent.objects.filter(verb="staging.request").exists()
+
+
+def test_a_request_is_noted_once(offered, case, clinician, pathologist):
+    staging_requests.request(clinician, case)
+    staging_requests.request(pathologist, case)
+    row = Case.objects.get(pk=case.pk)
+    assert row.staging_requested and row.staging_requested_by == clinician
+    assert AuditEvent.objects.filter(verb="staging.request", outcome="done").count() == 1
+
+
+def test_an_administrator_requests_no_staging(offered, case, administrator):
+    with pytest.raises(Refused):
+        staging_requests.request(administrator, case)
+    with pytest.raises(Refused):
+        staging_requests.withdraw(administrator, case)
+
+
+def test_a_case_that_is_reported_is_not_staged_any_more(offered, case, clinician):
+    Case.objects.filter(pk=case.pk).update(status=Case.Status.REPORTED)
+    with pytest.raises(StagingRefused, match="has been reported"):
+        staging_requests.request(clinician, case)
+
+
+# --- within the analysis --------------------------------------------------------------------------
+def test_the_analysis_is_told_whether_staging_was_requested(
+    offered, queued_run, findings, clinician, monkeypatch
+):
+    asked = []
+    module = types.ModuleType("inference.pipeline.analyse")
+    module.analyse = lambda path, config, *_: asked.append(config.staging) or findings
+    monkeypatch.setitem(sys.modules, "inference.pipeline.analyse", module)
+    monkeypatch.setattr(tasks, "_can_stage", lambda: True)
+    tasks.analyse_smear(str(queued_run.pk))
+    AnalysisRun.objects.filter(pk=queued_run.pk).update(status="queued")
+    staging_requests.request(clinician, queued_run.smear.case)
+    tasks.analyse_smear(str(queued_run.pk))
+    assert asked == [False, True]
+
+
+def test_what_was_staged_in_the_analysis_is_kept_as_found(offered, queued_run, findings, clinician):
+    staging_requests.request(clinician, queued_run.smear.case)
+    run = finish(queued_run, replace(findings, staging=staging("pre_b", "few_fields")))
+    call = StageCall.objects.get(run=run)
+    assert (call.status, call.label, call.needs_review, call.sha256) == (
+        Status.DONE,
+        "pre_b",
+        True,
+        "ef" * 32,
+    )
+    assert from_row(call) == staging("pre_b", "few_fields")
+
+
+def test_nothing_is_kept_that_was_not_requested_or_was_withdrawn_meanwhile(
+    offered, queued_run, findings, clinician
+):
+    staging_requests.request(clinician, queued_run.smear.case)
+    token = runs.claim(queued_run.pk)
+    staging_requests.withdraw(clinician, queued_run.smear.case)
+    runs.save(queued_run.pk, token, replace(findings, staging=staging()), np.asarray(field_image()))
+    assert not StageCall.objects.exists()
+
+
+def test_a_request_during_the_analysis_is_staged_afterwards(
+    offered, queued_run, findings, clinician, sent, django_capture_on_commit_callbacks
+):
+    token = runs.claim(queued_run.pk)
+    staging_requests.request(clinician, queued_run.smear.case)
+    assert not StageCall.objects.exists()
+    with django_capture_on_commit_callbacks(execute=True):
+        runs.save(queued_run.pk, token, findings, np.asarray(field_image()))
+    call = StageCall.objects.get()
+    assert call.status == Status.QUEUED
+    assert (stage_calls.STAGE_TASK, call.pk) in sent
+
+
+# --- a late request -------------------------------------------------------------------------------
+@pytest.fixture
+def requested(offered, done_run, clinician):
+    """An analysed smear whose staging is requested afterwards."""
+    staging_requests.request(clinician, done_run.smear.case)
+    return StageCall.objects.get(run=done_run)
+
+
+def test_a_late_request_stages_what_is_stored_and_loses_no_decision(
+    offered, done_run, clinician, pathologist, stage
+):
+    cell = done_run.cells.get(number=8)
+    review.decide(pathologist, cell, "basophil")
+    seen = {}
+
+    def stage_it(slide, whites, pixel_um, config):
+        seen.update(size=(slide.width, slide.height), whites=len(whites), pixel_um=pixel_um)
+        seen.update(labels={white.call.label for white in whites}, asked=config.staging)
+        return staging()
+
+    stage(stage_it)
+    staging_requests.request(clinician, done_run.smear.case)
+    tasks.stage_smear(StageCall.objects.get(run=done_run).pk)
+    machine = {"neutrophil", "lymphocyte", "monocyte", "blast", "eosinophil"}
+    assert seen == {"size": (640, 480), "whites": 8, "pixel_um": 0.1, "labels": machine, "asked": True}
+    call = StageCall.objects.get(run=done_run)
+    assert (call.status, call.label) == (Status.DONE, "pre_b")
+    assert selectors.reviewed_cell(cell).label == "basophil"
+    assert AuditEvent.objects.get(verb="staging.done").actor_name == "worker"
+
+
+def test_a_late_request_opens_a_signed_slide_again(offered, done_run, clinician, pathologist):
+    run = signed_off(fresh(done_run, pathologist), pathologist)
+    assert run.smear.case.status == "ready"
+    staging_requests.request(clinician, run.smear.case)
+    run = fresh(run, pathologist)
+    assert run.signed_off_at is None and run.smear.case.status == "review"
+    assert AuditEvent.objects.get(verb="review.reopen").detail == {"reason": "staging"}
+
+
+def test_a_staging_delivered_twice_is_made_once(requested, stage):
+    made = []
+    stage(lambda *_: made.append(1) or staging())
+    tasks.stage_smear(requested.pk)
+    tasks.stage_smear(requested.pk)
+    assert made == [1]
+    assert AuditEvent.objects.filter(verb="staging.done").count() == 1
+
+
+def test_a_worker_that_lost_its_hold_writes_nothing(requested, stage):
+    def overtaken(*_):
+        StageCall.objects.update(claim_token=None, status=Status.QUEUED)
+        return staging()
+
+    stage(overtaken)
+    tasks.stage_smear(requested.pk)
+    assert StageCall.objects.get().status == Status.QUEUED
+
+
+def test_what_is_withdrawn_while_it_is_staged_is_dropped(requested, stage, clinician):
+    def withdrawn(*_):
+        staging_requests.withdraw(clinician, requested.run.smear.case)
+        return staging()
+
+    stage(withdrawn)
+    tasks.stage_smear(requested.pk)
+    assert not StageCall.objects.exists()
+
+
+def test_a_failure_is_one_sentence_and_can_be_repeated(requested, stage, clinician):
+    def missing(*_):
+        raise NetworkUnavailable("The weights of the network “staging” are missing.")
+
+    stage(missing)
+    tasks.stage_smear(requested.pk)
+    found = staged(fresh(requested.run, clinician))
+    assert found.part()["error"]["message"] == "The weights of the network “staging” are missing."
+    assert "failed" in found.blocks_sign_off
+    stage_calls.retry(clinician, requested.run)
+    stage(lambda *_: staging())
+    tasks.stage_smear(requested.pk)
+    assert StageCall.objects.get().label == "pre_b"
+    with pytest.raises(stage_calls.StagingConflict, match="not failed"):
+        stage_calls.retry(clinician, requested.run)
+
+
+def test_a_fault_of_the_program_is_one_neutral_sentence(requested, stage, clinician):
+    stage(lambda *_: 1 / 0)
+    tasks.stage_smear(requested.pk)
+    error = staged(fresh(requested.run, clinician)).part()["error"]
+    assert error["code"] == "internal_error" and "division" not in error["message"]
+
+
+def test_the_sweeper_takes_up_what_a_dead_worker_left(requested, settings, sent):
+    sent.clear()
+    assert stage_calls.claim(requested.pk)
+    settings.RUN_LOST_AFTER_SECONDS, settings.RUN_MAX_ATTEMPTS = 60, 2
+    long_ago = timezone.now() - timezone.timedelta(seconds=100)
+    StageCall.objects.update(heartbeat_at=long_ago)
+    tasks.sweep_runs()
+    assert StageCall.objects.get().status == Status.QUEUED
+    assert sent == [(stage_calls.STAGE_TASK, requested.pk)]
+    assert stage_calls.claim(requested.pk)
+    StageCall.objects.update(heartbeat_at=long_ago)
+    tasks.sweep_runs()
+    assert StageCall.objects.get().error_code == "worker_lost"
+
+
+# --- withdrawing ----------------------------------------------------------------------------------
+def test_a_withdrawn_request_leaves_nothing_to_do_and_the_machine_s_word_in_place(
+    requested, stage, clinician, pathologist
+):
+    stage(lambda *_: staging())
+    tasks.stage_smear(requested.pk)
+    staging_requests.withdraw(clinician, requested.run.smear.case)
+    run = fresh(requested.run, pathologist)
+    assert staged(run).part() == {"status": "not_requested", "label": None, "probabilities": {}}
+    assert staged(run).blocks_sign_off == ""
+    assert StageCall.objects.get().label == "pre_b"
+    staging_requests.request(clinician, run.smear.case)
+    assert staged(fresh(run, pathologist)).label == "pre_b"
+    assert StageCall.objects.get().status == Status.DONE
+
+
+def test_what_a_person_has_answered_is_not_withdrawn(requested, stage, clinician, pathologist):
+    stage(lambda *_: staging())
+    tasks.stage_smear(requested.pk)
+    run = fresh(requested.run, pathologist)
+    stage_review.decide(pathologist, run, "pre_b")
+    with pytest.raises(StagingRefused, match="Paul Path has answered"):
+        staging_requests.withdraw(clinician, run.smear.case)
+    stage_review.undo(pathologist, run)
+    staging_requests.withdraw(clinician, run.smear.case)
+    assert not fresh(run, clinician).smear.case.staging_requested
+
+
+# --- a person's word ------------------------------------------------------------------------------
+@pytest.fixture
+def staged_run(offered, queued_run, findings, clinician, pathologist):
+    staging_requests.request(clinician, queued_run.smear.case)
+    run = finish(queued_run, replace(findings, staging=staging("pre_b", "leukemia", "few_fields")))
+    return fresh(run, pathologist)
+
+
+def test_a_person_agrees_and_the_machine_s_word_stays(staged_run, pathologist):
+    assert staged(staged_run).is_open
+    stage_review.decide(pathologist, staged_run, "pre_b", "nucleoli seen")
+    found = staged(staged_run)
+    assert not found.is_open and not found.is_corrected and found.label == "pre_b"
+    stage_review.decide(pathologist, staged_run, "not_stageable")
+    found = staged(staged_run)
+    assert (found.label, found.machine_label, found.is_corrected) == ("not_stageable", "pre_b", True)
+    assert StageReview.objects.filter(undone_at=None).count() == 1 and StageReview.objects.count() == 2
+    assert found.part()["label"] == "pre_b"
+    assert found.part()["reviewed_label"] == "not_stageable"
+    assert found.part()["requires_manual_review"] is False
+    line = AuditEvent.objects.filter(verb="staging.decide").first()
+    assert line.detail == {"machine": "pre_b", "label": "not_stageable"}
+
+
+def test_only_one_s_own_answer_is_undone(staged_run, pathologist, lab):
+    from accounts.models import Role
+    from tests.conftest import person
+
+    stage_review.decide(pathologist, staged_run, "benign")
+    review.release_slide(pathologist, staged_run)
+    colleague = person(lab, Role.PATHOLOGIST, "Cora Colleague")
+    with pytest.raises(review.ReviewConflict, match="no answer of yours"):
+        stage_review.undo(colleague, staged_run)
+    stage_review.undo(pathologist, staged_run)
+    assert staged(staged_run).is_open
+
+
+@pytest.mark.parametrize(("label", "comment"), [("blast", ""), ("", ""), ("benign", "x" * 501)])
+def test_what_is_no_answer_is_not_kept(staged_run, pathologist, label, comment):
+    with pytest.raises(review.InvalidDecision):
+        stage_review.decide(pathologist, staged_run, label, comment)
+    assert not StageReview.objects.exists()
+
+
+def test_only_pathologists_answer(staged_run, clinician, administrator):
+    for who in (clinician, administrator):
+        with pytest.raises(Refused):
+            stage_review.decide(who, staged_run, "benign")
+
+
+def test_where_staging_was_not_requested_there_is_nothing_to_answer(done_run, pathologist):
+    with pytest.raises(review.InvalidDecision, match="not requested"):
+        stage_review.decide(pathologist, fresh(done_run, pathologist), "benign")
+
+
+def test_no_slide_is_signed_off_before_its_staging_is_answered(staged_run, pathologist):
+    for cell in selectors.open_cells(staged_run):
+        review.decide(pathologist, cell, cell.label)
+    with pytest.raises(review.ReviewConflict, match="needs a person's answer"):
+        review.sign_off(pathologist, staged_run)
+    stage_review.decide(pathologist, staged_run, "pre_b")
+    review.sign_off(pathologist, staged_run)
+    assert fresh(staged_run, pathologist).signed_off_at
+
+
+def test_no_slide_is_signed_off_before_its_staging_has_ended(requested, pathologist):
+    run = fresh(requested.run, pathologist)
+    for cell in selectors.open_cells(run):
+        review.decide(pathologist, cell, cell.label)
+    with pytest.raises(review.ReviewConflict, match="not finished"):
+        review.sign_off(pathologist, run)
+
+
+def test_a_sure_benign_smear_needs_no_answer_and_what_is_signed_is_not_withdrawn(
+    offered, queued_run, findings, clinician, pathologist
+):
+    staging_requests.request(clinician, queued_run.smear.case)
+    run = finish(queued_run, replace(findings, staging=staging("benign")))
+    run = signed_off(fresh(run, pathologist), pathologist)
+    with pytest.raises(StagingRefused, match="signed off with its staging"):
+        staging_requests.withdraw(clinician, run.smear.case)
+
+
+def test_rows_and_findings_say_the_same():
+    for one in (staging("pro_b", "leukemia"), not_stageable(), abstained()):
+        assert from_row(StageCall(status=Status.DONE, **columns(one))) == one
+
+
+def test_where_the_network_abstained_any_answer_is_the_person_s_own(
+    offered, queued_run, findings, clinician, pathologist
+):
+    staging_requests.request(clinician, queued_run.smear.case)
+    run = fresh(finish(queued_run, replace(findings, staging=abstained())), pathologist)
+    found = staged(run)
+    assert (found.status, found.label, found.machine_label, found.is_open) == ("abstained", "", "", True)
+    stage_review.decide(pathologist, run, "benign")
+    found = staged(run)
+    assert (found.label, found.is_open, found.is_corrected) == ("benign", False, False)
+
+
+def test_the_payload_names_the_network_beside_the_others(staged_run):
+    payload = selectors.result_payload(staged_run)
+    assert [network["name"] for network in payload["networks"]] == ["wbc-test", "staging"]
+    part = payload["staging"]
+    assert part["status"] == "staged" and part["label"] == "pre_b"
+    assert part["probabilities"]["pre_b"] == pytest.approx(0.91)
+    assert part["intervals_95"]["pre_b"] == pytest.approx([0.85, 0.97])
+    assert part["fields"] == {
+        "used": 6,
+        "left_out": {"few_nucleated_cells": 2, "colours_outside_training": 1},
+    }
+    assert part["reasons"] == ["leukemia", "few_fields"]
+    assert part["notices"][0]["code"] == "no_patient_disjoint_test"
+    assert len(part["field_calls"]) == 9

@@ -1,0 +1,216 @@
+"""The pages and the API of leukemia staging, for the author, a colleague and a stranger."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from accounts.services import offer_staging
+from cases.models import Case
+from inference import runs, selectors, stage_review
+from inference.models import StageCall, StageReview
+from tests.conftest import field_image
+from tests.stagings import abstained, not_stageable, staging
+
+pytestmark = pytest.mark.django_db
+LABORATORY_SAYS_NO = "This laboratory does not offer leukemia staging."
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch):
+    monkeypatch.setattr("celery.current_app.send_task", lambda *_, **__: None)
+
+
+@pytest.fixture
+def offered(administrator):
+    offer_staging(administrator, True)
+
+
+@pytest.fixture
+def analysed(offered, clinician, case, field_file, findings):
+    """Makes the analysed run of a smear of the case, whose staging is requested."""
+    from inference import staging_requests
+
+    def make(found, seed=0):
+        staging_requests.request(clinician, case)
+        run = runs.submit(clinician, case, field_file(seed=seed))
+        result = replace(findings, staging=found)
+        runs.save(run.pk, runs.claim(run.pk), result, np.asarray(field_image()))
+        return run
+
+    return make
+
+
+def words(answer) -> str:
+    text = re.sub(r"<[^>]+>", " ", answer.content.decode())
+    return re.sub(r"\s+", " ", text)
+
+
+# --- the request on the case page -----------------------------------------------------------------
+def test_a_clinician_requests_and_withdraws_on_the_case_page(
+    client_for, clinician, pathologist, case, offered
+):
+    client, box = client_for(clinician), f"/cases/{case.pk}/staging/"
+    assert "Not requested." in words(client.get(box))
+    answer = client.post(f"{box}request/", follow=True)
+    assert answer.redirect_chain == [(f"/cases/{case.pk}/", 302)]
+    assert "Leukemia staging is requested." in words(answer)
+    for who in (clinician, pathologist):
+        assert "Requested by Clara Clinic" in words(client_for(who).get(box))
+    client.post(f"{box}withdraw/")
+    assert "Not requested." in words(client.get(box))
+
+
+def test_where_it_is_not_offered_there_is_no_button_and_a_clear_refusal(client_for, clinician, case):
+    client, box = client_for(clinician), f"/cases/{case.pk}/staging/"
+    shown = client.get(box)
+    assert LABORATORY_SAYS_NO in words(shown) and b"<button" not in shown.content
+    assert LABORATORY_SAYS_NO in words(client.post(f"{box}request/", follow=True))
+    assert not Case.objects.get(pk=case.pk).staging_requested
+
+
+def test_a_stranger_finds_no_staging_and_an_administrator_requests_none(
+    client_for, api_for, stranger, administrator, analysed, case
+):
+    run = analysed(staging())
+    addresses = [f"/cases/{case.pk}/staging/", f"/runs/{run.pk}/staging/"]
+    posted = [f"/cases/{case.pk}/staging/{verb}/" for verb in ("request", "withdraw")]
+    posted += [f"/review/{run.pk}/staging/{verb}/" for verb in ("decide", "undo")]
+    outside, inside = client_for(stranger), client_for(administrator)
+    assert {outside.get(address).status_code for address in addresses} == {404}
+    assert {outside.post(address, {"label": "benign"}).status_code for address in posted} == {404}
+    assert {inside.get(address).status_code for address in addresses} == {200}
+    assert {inside.post(address).status_code for address in posted} == {403}
+    assert api_for(stranger).post(f"/api/v1/cases/{case.pk}/staging/").status_code == 404
+    assert api_for(stranger).get(f"/api/v1/runs/{run.pk}/staging/").status_code == 404
+    assert not StageReview.objects.exists()
+
+
+# --- the result -----------------------------------------------------------------------------------
+def test_the_result_shows_probabilities_with_n_and_interval(client_for, clinician, analysed):
+    run = analysed(staging("pre_b", "leukemia", "networks_disagree"))
+    page = client_for(clinician).get(f"/runs/{run.pk}/")
+    text = words(page)
+    assert "Leukemia staging Pre-B ALL" in text
+    assert "Mean probability over 6 staged fields of 9, with the 95 % interval over fields" in text
+    assert "91 % 85–97 %" in text
+    assert "2 fields: too few nucleated cells" in text
+    assert "1 field: colours outside the training range" in text
+    assert "the share of blasts that the white-cell network called does not fit the stage" in text
+    assert "No test by patients exists for the stage." in text
+    assert "1 of 8 leukocytes, 12.5 % (95 % interval" in text
+    assert page.content.decode().count('class="stage-field stage-') == 9 + 4
+    assert b"Agree:" not in page.content
+
+
+def test_a_smear_that_cannot_be_staged_says_why(client_for, clinician, analysed):
+    run = analysed(not_stageable())
+    text = words(client_for(clinician).get(f"/runs/{run.pk}/"))
+    assert "Not stageable" in text and "4 fields: too few nucleated cells" in text
+    assert "Mean probability" not in text
+
+
+def test_without_a_request_a_result_says_so_in_two_words(client_for, clinician, done_run):
+    page = client_for(clinician).get(f"/runs/{done_run.pk}/")
+    assert "Leukemia staging not requested" in words(page)
+    assert b'id="staging"' not in page.content
+
+
+def test_a_waiting_staging_is_asked_for_again_until_it_has_ended(client_for, clinician, analysed):
+    run = analysed(None)
+    client = client_for(clinician)
+    assert "The staging is queued" in words(client.get(f"/runs/{run.pk}/"))
+    assert "HX-Refresh" not in client.get(f"/runs/{run.pk}/staging/").headers
+    StageCall.objects.update(status="failed", error_message="The network is missing.")
+    assert client.get(f"/runs/{run.pk}/staging/").headers["HX-Refresh"] == "true"
+    assert "The network is missing." in words(client.get(f"/runs/{run.pk}/"))
+    assert client.post(f"/runs/{run.pk}/staging/retry/").status_code == 302
+    assert StageCall.objects.get().status == "queued"
+    assert "has not failed" in words(client.post(f"/runs/{run.pk}/staging/retry/", follow=True))
+
+
+def test_the_stages_of_a_run_name_staging_where_it_was_requested(client_for, clinician, queued_run, offered):
+    page = f"/runs/{queued_run.pk}/"
+    assert "Staging" not in words(client_for(clinician).get(page))
+    client_for(clinician).post(f"/cases/{queued_run.smear.case_id}/staging/request/")
+    assert "Staging" in words(client_for(clinician).get(page))
+
+
+# --- the answer -----------------------------------------------------------------------------------
+def test_a_pathologist_answers_on_the_desk(client_for, pathologist, analysed):
+    run = analysed(staging("pre_b", "leukemia"))
+    client, desk = client_for(pathologist), f"/review/{run.pk}/"
+    assert "Staging needs an answer" in words(client.get("/review/"))
+    assert "Agree: Pre-B ALL" in words(client.get(desk))
+    answer = client.post(f"{desk}staging/decide/", {"label": "pro_b", "comment": "large cells"}, follow=True)
+    assert "Leukemia staging: Pro-B ALL." in words(answer)
+    assert "answered otherwise" in words(answer) and "large cells" in words(answer)
+    assert "Staging needs an answer" not in words(client.get("/review/"))
+    assert "is taken back" in words(client.post(f"{desk}staging/undo/", follow=True))
+    assert "no answer of yours" in words(client.post(f"{desk}staging/undo/", follow=True))
+    assert StageReview.objects.filter(undone_at=None).count() == 0
+
+
+def test_with_a_network_that_abstained_there_is_nothing_to_agree(client_for, pathologist, analysed):
+    run = analysed(abstained())
+    shown = words(client_for(pathologist).get(f"/review/{run.pk}/"))
+    assert "No stage: the network abstained" in shown and "no stage is probable enough" in shown
+    assert "Agree:" not in shown and "Not stageable" in shown
+
+
+def test_an_unknown_stage_is_refused_on_the_desk(client_for, pathologist, analysed):
+    run = analysed(staging())
+    answer = client_for(pathologist).post(
+        f"/review/{run.pk}/staging/decide/", {"label": "stage_4"}, follow=True
+    )
+    assert "not one of the available choices" in words(answer)
+    assert not StageReview.objects.exists()
+
+
+# --- the API --------------------------------------------------------------------------------------
+def test_the_api_requests_and_withdraws(api_for, clinician, case, offered):
+    client, address = api_for(clinician), f"/api/v1/cases/{case.pk}/staging/"
+    assert client.get(address).json() == {"requested": False, "requested_by": None, "requested_at": None}
+    asked = client.post(address)
+    assert asked.status_code == 202
+    assert (asked.json()["requested"], asked.json()["requested_by"]) == (True, "Clara Clinic")
+    assert client.get(f"/api/v1/cases/{case.pk}/").json()["staging_requested"] is True
+    assert client.delete(address).json()["requested"] is False
+
+
+def test_the_api_refuses_where_it_is_not_offered(api_for, clinician, case):
+    answer = api_for(clinician).post(f"/api/v1/cases/{case.pk}/staging/")
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "staging_not_offered"
+    assert answer.json()["error"]["message"].startswith(LABORATORY_SAYS_NO)
+
+
+def test_the_api_answers_with_the_staging_of_a_run(api_for, clinician, pathologist, analysed):
+    run = analysed(staging("pre_b", "leukemia"))
+    part = api_for(clinician).get(f"/api/v1/runs/{run.pk}/staging/").json()
+    assert part == api_for(clinician).get(f"/api/v1/runs/{run.pk}/result/").json()["staging"]
+    assert part["requires_manual_review"] is True
+    decide = f"/api/v1/runs/{run.pk}/staging/decide/"
+    assert api_for(clinician).post(decide, {"label": "benign"}).status_code == 403
+    assert api_for(pathologist).post(decide, {"label": "blast"}).status_code == 400
+    said = api_for(pathologist).post(decide, {"label": "benign"})
+    assert said.status_code == 201
+    assert (said.json()["label"], said.json()["machine_label"]) == ("benign", "pre_b")
+    part = api_for(clinician).get(f"/api/v1/runs/{run.pk}/staging/").json()
+    assert (part["label"], part["reviewed_label"]) == ("pre_b", "benign")
+
+
+def test_the_api_knows_what_was_not_requested(api_for, clinician, pathologist, done_run):
+    assert api_for(clinician).get(f"/api/v1/runs/{done_run.pk}/staging/").json()["status"] == "not_requested"
+    answer = api_for(pathologist).post(f"/api/v1/runs/{done_run.pk}/staging/decide/", {"label": "benign"})
+    assert answer.status_code == 422
+    retried = api_for(clinician).post(f"/api/v1/runs/{done_run.pk}/staging/retry/")
+    assert retried.json()["error"]["code"] == "staging_conflict"
+
+
+def test_one_query_more_for_many_slides(analysed, pathologist, django_assert_max_num_queries):
+    for seed in range(3):
+        stage_review.decide(pathologist, analysed(staging(), seed), "pre_b")
+    with django_assert_max_num_queries(6):
+        assert [slide.staging.label for slide in selectors.waiting_slides(pathologist, 4)] == ["pre_b"] * 3
