@@ -35,7 +35,7 @@ REASON_NAMES: dict[str, Promise] = {
     "contradicted": _("the words contradict the call"),
 }
 
-STAGES_OF_LEUKEMIA: dict[str, Promise] = {
+LEUKEMIA_NAMES: dict[str, Promise] = {
     "benign": _("Benign"),
     "early_pre_b": _("Early pre-B ALL"),
     "pre_b": _("Pre-B ALL"),
@@ -46,7 +46,7 @@ STAGES_OF_LEUKEMIA: dict[str, Promise] = {
 NOT_STAGEABLE = "not_stageable"
 """What a person can say of a smear instead of a stage."""
 
-STAGING_ANSWERS: dict[str, Promise] = {**STAGES_OF_LEUKEMIA, NOT_STAGEABLE: _("Not stageable")}
+STAGING_ANSWERS: dict[str, Promise] = {**LEUKEMIA_NAMES, NOT_STAGEABLE: _("Not stageable")}
 
 STAGING_REASONS: dict[str, Promise] = {
     "leukemia": _("a stage of leukemia was called"),

@@ -32,7 +32,8 @@ def with_readings(cells: Sequence[Cell]) -> list[Cell]:
     readings = reader.read_all([_sight_of(cells[place]) for place in doubted])
     for place, reading in zip(doubted, readings, strict=True):
         if reading is not None:
-            reasons = (*cells[place].review_reasons, *[REASON] * reading.doubts)
+            reasons = cells[place].review_reasons
+            reasons = (*reasons, REASON) if reading.doubts else reasons
             read[place] = replace(cells[place], reading=reading, review_reasons=reasons)
     return read
 

@@ -210,7 +210,8 @@ def smear_results(case_id: UUID) -> list[SmearResult]:
     """What a report says about each analysed smear of a case, in the order of upload."""
     runs = current_runs(case_id).select_related("smear__case", "signed_off_by", "lab")
     return [
-        results.smear_result(run, cells_of([run]), staged(run), reference_ranges(run.lab)) for run in runs
+        results.smear_result(run, cells_of([run]), staging, reference_ranges(run.lab))
+        for run, staging in stagings(runs).items()
     ]
 
 

@@ -53,6 +53,7 @@ def conclude(run: AnalysisRun, requested: bool, staging: Staging | None) -> None
         now = timezone.now()
         found = stage_records.columns(staging)
         StageCall.objects.create(run=run, status=Status.DONE, started_at=now, finished_at=now, **found)
+        audit.record(None, "staging.done", run, fields=len(staging.fields), attempts=run.attempts)
 
 
 def queue(run: AnalysisRun) -> None:

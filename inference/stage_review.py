@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.permissions import Verb, require
 from accounts.types import User
+from cases import services as cases
 from inference import review
 from inference.models import AnalysisRun, StageCall, StageReview
 from inference.names import NOT_STAGEABLE
@@ -26,20 +27,20 @@ def decide(actor: User, run: AnalysisRun, label: str, comment: str = "") -> Stag
     ReviewConflict when another person holds the slide or decides at the same time.
     """
     require(actor, Verb.REVIEW_DECIDE, run)
-    call = _staged(run)
     if label not in ANSWERS:
         raise InvalidDecision(_("“%(label)s” is not a stage.") % {"label": label})
     if len(comment) > MAX_COMMENT:
         raise InvalidDecision(_("A comment has at most %(n)d characters.") % {"n": MAX_COMMENT})
     try:
         with transaction.atomic():
-            return _decide(actor, call, label, comment)
+            return _decide(actor, _staged(run), label, comment)
     except IntegrityError as error:
         raise ReviewConflict(_("Someone else answered this staging at the same moment.")) from error
 
 
 def _staged(run: AnalysisRun) -> StageCall:
-    if not run.smear.case.staging_requested:
+    """The machine's word, with the case locked, so that the request is not withdrawn at the same moment."""
+    if not cases.lock_case(run.smear.case_id).staging_requested:
         raise InvalidDecision(_("Staging was not requested for this case."))
     call = StageCall.objects.filter(run=run, status=StageCall.Status.DONE).first()
     if call is None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from accounts.types import User
 from inference import names, stage_records
 from inference.models import AnalysisRun, StageCall, StageReview
 from inference.pipeline.findings import FieldState, NetworkUsed, Notice, StagedField, Staging, StagingStatus
@@ -88,7 +87,7 @@ class StagedSmear:
         found = self.found
         return [
             StageShare(key, names.leukemia_name(key), found.probabilities[key], *found.intervals_95[key])
-            for key in names.STAGES_OF_LEUKEMIA
+            for key in names.LEUKEMIA_NAMES
             if found and key in found.probabilities
         ]
 
@@ -156,8 +155,3 @@ def stagings(runs: Iterable[AnalysisRun]) -> dict[AnalysisRun, StagedSmear]:
 def _staged(run: AnalysisRun, calls: dict[Any, StageCall], reviews: dict[int, StageReview]) -> StagedSmear:
     call = calls.get(run.pk)
     return StagedSmear(run.smear.case.staging_requested, call, reviews.get(call.pk) if call else None)
-
-
-def is_of(review: StageReview | None, user: User) -> bool:
-    """Whether the standing answer is this person's own, who may take it back."""
-    return review is not None and review.reviewer_id == user.pk

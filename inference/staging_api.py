@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import Verb
 from cases.selectors import cases_for
-from inference import selectors, stage_calls, stage_review, staging_requests
+from inference import stage_calls, stage_review, staging_requests
 from inference.doors import CONFLICT, REFUSALS, REFUSED, Door, finished_run
 from inference.serializers import ErrorAnswer
 from inference.staged import staged
@@ -77,10 +77,9 @@ class StagingRetry(Door):
 
     @extend_schema(request=None, responses={202: StagingSerializer, **REFUSALS, **CONFLICT})
     def post(self, request: Request, run_id: UUID) -> Response:
-        stage_calls.retry(self.person, finished_run(self.person, run_id))
-        return Response(
-            staged(selectors.run_for(self.person, run_id)).part(), status=status.HTTP_202_ACCEPTED
-        )
+        run = finished_run(self.person, run_id)
+        stage_calls.retry(self.person, run)
+        return Response(staged(run).part(), status=status.HTTP_202_ACCEPTED)
 
 
 class DecideStaging(Door):

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -73,7 +73,7 @@ def analyse_smear(run_id: str) -> None:
     if token is None:
         return
     try:
-        with heartbeat(run_id, token):
+        with heartbeat(partial(runs.beat, run_id, token)):
             _analyse(runs.held(run_id, token), token)
     except runs.RunLost:
         logger.warning("Run %s was taken over while this worker was busy with it.", run_id)
@@ -99,7 +99,7 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
     with local_path(smear.original, smear.suffix) as path:
         findings = analyse(
             path,
-            _config(smear.case.pixel_um, smear.case.staging_requested and _can_stage()),
+            _config(smear.case.pixel_um, smear.case.staging_requested),
             _progress(run, token),
             second_readings.with_readings,
         )
@@ -107,14 +107,6 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
         picture = pictures.pixels(preview)
     drawn = overlay(picture, findings.cells, picture.shape[1] / findings.width)
     runs.save(run.pk, token, findings, drawn)
-
-
-def _can_stage() -> bool:
-    """Whether a smear can be staged as it is analysed. Without the network it is analysed all the same, and
-    the staging that is queued afterwards fails alone."""
-    from inference.pipeline.networks import registry
-
-    return registry.STAGING_NETWORK in registry.names()
 
 
 def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
@@ -132,11 +124,10 @@ def _progress(run: AnalysisRun, token: UUID) -> Callable[[str, float], None]:
 
 
 @contextmanager
-def heartbeat(key: Any, token: UUID, rows: ModuleType = runs) -> Iterator[None]:
-    """Keeps saying that this worker is alive, from a thread of its own, while the work inside goes on; `rows`
-    is the module whose rows say so."""
+def heartbeat(beat: Callable[[], None]) -> Iterator[None]:
+    """Keeps saying that this worker is alive, from a thread of its own, while the work inside goes on."""
     over = threading.Event()
-    thread = threading.Thread(target=_beat_until, args=(over, key, token, rows), daemon=True)
+    thread = threading.Thread(target=_beat_until, args=(over, beat), daemon=True)
     thread.start()
     try:
         yield
@@ -145,22 +136,22 @@ def heartbeat(key: Any, token: UUID, rows: ModuleType = runs) -> Iterator[None]:
         thread.join()
 
 
-def _beat_until(over: threading.Event, key: Any, token: UUID, rows: ModuleType) -> None:
+def _beat_until(over: threading.Event, beat: Callable[[], None]) -> None:
     try:
         while not over.wait(settings.RUN_HEARTBEAT_SECONDS):
-            _beat(key, token, rows)
-    except (runs.RunLost, StagingLost):
-        logger.warning("Run or staging %s is no longer held by this worker.", key)
+            _beat(beat)
+    except (runs.RunLost, StagingLost) as lost:
+        logger.warning("Run or staging %s is no longer held by this worker.", lost)
     finally:
         connection.close()
 
 
-def _beat(key: Any, token: UUID, rows: ModuleType = runs) -> None:
+def _beat(beat: Callable[[], None]) -> None:
     """A database that is busy for a moment must not end the heartbeat."""
     try:
-        rows.beat(key, token)
+        beat()
     except DatabaseError:
-        logger.exception("A heartbeat of %s could not be written", key)
+        logger.exception("A heartbeat could not be written")
 
 
 @shared_task
@@ -176,7 +167,7 @@ def stage_smear(call_id: int) -> None:
     if token is None:
         return
     try:
-        with heartbeat(call_id, token, stage_calls):
+        with heartbeat(partial(stage_calls.beat, call_id, token)):
             stage_calls.save(call_id, token, _stage(stage_calls.held(call_id, token).run))
     except StagingLost:
         logger.warning("Staging %s was taken over or withdrawn while this worker was busy with it.", call_id)

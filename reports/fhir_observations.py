@@ -96,7 +96,7 @@ def _staged(content: ReportContent, image: StagedImage) -> Resource:
         resource["valueCodeableConcept"] = {"coding": [value], "text": image.label_name}
     else:
         resource |= _because("unknown", "Unknown", image.label_name)
-    if network := image.network:
+    if network := image.named_by:
         resource["device"] = shape.reference(network_id(network.name, network.version, network.sha256))
     words = (image.sentence, *image.reasons, image.comment, *(notice.text for notice in image.notices))
     resource["note"] = [{"text": sentence} for sentence in words if sentence]

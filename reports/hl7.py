@@ -12,6 +12,8 @@ from uuid import UUID, uuid5
 
 from django.utils.text import slugify
 
+from inference.pipeline.findings import NetworkUsed
+
 from . import codes
 from .codes import Code, Figure, System
 from .content import ReportContent, Superseded, digest
@@ -187,8 +189,7 @@ def _staging(content: ReportContent) -> list[dict[int, str]]:
 
 def _staged(image: StagedImage) -> Iterator[dict[int, str]]:
     code, sub_id = _code(codes.STAGING), str(image.image)
-    network = image.network
-    by = {18: _parts(f"{network.name} {network.version}")} if network else {}
+    by, measured_by = (_equipment(network) for network in (image.named_by, image.network))
     if image.is_staged:
         yield {2: "CE", 3: code, 4: sub_id, 5: _code(codes.stage(image.label, image.label_name)), **by}
     else:
@@ -198,7 +199,11 @@ def _staged(image: StagedImage) -> Iterator[dict[int, str]]:
         for share in image.shares
     ]
     rests_on = f"{image.used} of {image.total} fields staged"
-    yield {2: "TX", 3: code, 4: f"{sub_id}.2", 5: _text("\n".join([rests_on, *shares])), **by}
+    yield {2: "TX", 3: code, 4: f"{sub_id}.2", 5: _text("\n".join([rests_on, *shares])), **measured_by}
+
+
+def _equipment(network: NetworkUsed | None) -> dict[int, str]:
+    return {18: _parts(f"{network.name} {network.version}")} if network else {}
 
 
 def _document(content: ReportContent, pdf: bytes) -> str:

@@ -53,6 +53,11 @@ class StagedImage:
         return bool(self.label) and self.label != StagingStatus.NOT_STAGEABLE
 
     @property
+    def named_by(self) -> NetworkUsed | None:
+        """The network whose word counts; none where a person said something else, or the network nothing."""
+        return self.network if self.label == self.machine_label else None
+
+    @property
     def sentence(self) -> str:
         """What the report says of this image, never a probability without its n and its interval."""
         where = f"Leukemia staging, image {self.image} ({self.name})"

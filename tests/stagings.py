@@ -1,9 +1,14 @@
-"""Stagings with known figures, as the pipeline hands them over."""
+"""Stagings with known figures, as the pipeline hands them over, and what becomes of a slide that has one."""
 
 from dataclasses import replace
 
+import numpy as np
+
+from inference import review, runs, selectors
+from inference.models import AnalysisRun
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
 from inference.pipeline.findings import FieldState, NetworkUsed, Notice, Severity, StagedField, Staging
+from tests.conftest import field_image
 
 NETWORK = NetworkUsed("staging", "1.0.0", "ef" * 32)
 NO_PATIENT_TEST = Notice(
@@ -46,3 +51,20 @@ def abstained() -> Staging:
 def not_stageable() -> Staging:
     fields = tuple(field(number, FieldState.FEW_CELLS) for number in range(4))
     return Staging(None, {}, {}, fields, NETWORK, ("not_stageable",), (NO_PATIENT_TEST,))
+
+
+# --- the slides they belong to --------------------------------------------------------------------
+def finish(run, findings):
+    runs.save(run.pk, runs.claim(run.pk), findings, np.asarray(field_image()))
+    return AnalysisRun.objects.get(pk=run.pk)
+
+
+def fresh(run, person):
+    return selectors.run_for(person, run.pk)
+
+
+def signed_off(run, person):
+    for cell in selectors.open_cells(run):
+        review.decide(person, cell, cell.label)
+    review.sign_off(person, run)
+    return fresh(run, person)

@@ -10,8 +10,8 @@ from inference.pipeline import quality, segmentation, tiling
 from inference.pipeline.aggregation import aggregate
 from inference.pipeline.calls import Reader, white_cell_networks
 from inference.pipeline.config import Config
-from inference.pipeline.errors import UnusableSmear
-from inference.pipeline.findings import Cell, Findings, Image, Instance, Staging, Stored
+from inference.pipeline.errors import PipelineError, UnusableSmear
+from inference.pipeline.findings import Cell, Findings, Image, Instance, Notice, Staging, Stored
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.search import Found, search
 from inference.pipeline.second_look import Called, Looked, called_again, second_look
@@ -96,7 +96,7 @@ def _findings(
     with clock("explanation") as part:
         looked = second_look(readers[0], (found, crops), calls, part)
         whites = called_again(readers[0], read(_cells(found.whites, crops, calls, looked)))
-    staging = _staged(slide, whites, replace(config, pixel_um=found.pixel_um), clock)
+    staging, unstaged = _staged(slide, whites, replace(config, pixel_um=found.pixel_um), clock)
     with clock("aggregation"):
         counted = _numbered(whites, found.others)
         figures = aggregate(counted)
@@ -110,18 +110,25 @@ def _findings(
         cells=counted,
         aggregate=figures,
         networks=(*(network.card.used for network in networks), *engine.used),
-        notices=(*slide.notices, *noticed, *found.notices),
+        notices=(*slide.notices, *noticed, *found.notices, *unstaged),
         seconds=clock.seconds,
         coverage=found.coverage,
         staging=staging,
     )
 
 
-def _staged(slide: Slide, whites: Sequence[Cell], config: Config, clock: _Clock) -> Staging | None:
+def _staged(
+    slide: Slide, whites: Sequence[Cell], config: Config, clock: _Clock
+) -> tuple[Staging | None, tuple[Notice, ...]]:
+    """Stage a smear where that was asked for. What it cannot be staged for is noticed: the cells count all
+    the same."""
     if not config.staging:
-        return None
+        return None, ()
     with clock("staging"):
-        return stage(slide, whites, config.pixel_um, config)
+        try:
+            return stage(slide, whites, config.pixel_um, config), ()
+        except PipelineError as error:
+            return None, (Notice("not_staged", f"The smear was not staged. {error.text}"),)
 
 
 def warm_up(config: Config) -> None:

@@ -1,6 +1,5 @@
 """The staging of a smear as templates write it: its fields one by one, and in the picture."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django import template
@@ -10,19 +9,17 @@ from django.utils.safestring import SafeString
 from inference import names
 from inference.models import AnalysisRun
 from inference.pipeline.findings import FieldState, StagedField
-from inference.staged import StagedSmear, StageShare, is_of
+from inference.staged import StagedSmear, StageShare
 
 register = template.Library()
 register.filter("leukemia_name", names.leukemia_name)
 register.filter("staging_status_name", names.staging_status_name)
-register.filter("answered_by", is_of)
 
 LISTED = 40
 """So many fields are listed one by one."""
 
-DRAWN = 400
-NAMED = 60
-"""So many fields are drawn into the picture, and with so many their names are written in."""
+NUMBERED = 60
+"""Up to so many fields have their numbers written into the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +56,8 @@ def unlisted(staging: StagedSmear) -> int:
     return max(0, len(staging.fields) - LISTED)
 
 
-@register.filter
-def undrawn(staging: StagedSmear) -> int:
-    """How many fields the picture leaves out."""
-    return max(0, len(staging.fields) - DRAWN)
-
-
-@register.filter
-def answers(staging: StagedSmear) -> list[tuple[str, str]]:
+@register.simple_tag
+def staging_answers() -> list[tuple[str, str]]:
     """What a person can say instead of the machine."""
     return [(label, str(name)) for label, name in names.STAGING_ANSWERS.items()]
 
@@ -75,14 +66,10 @@ def answers(staging: StagedSmear) -> list[tuple[str, str]]:
 def field_marks(staging: StagedSmear, run: AnalysisRun) -> SafeString:
     """The fields as SVG, each in the colour of its stage; those left out are dashed."""
     size = max(run.width or 0, run.height or 0) / 40
-    drawn = staging.fields[:DRAWN]
-    marks = [_mark(number, field) for number, field in enumerate(drawn, 1)]
-    written = [_number(number, field, size) for number, field in enumerate(drawn[:NAMED], 1)]
-    return format_html_join("", "{}", [(mark,) for mark in (*marks, *_few(written, staging))])
-
-
-def _few(written: Sequence[SafeString], staging: StagedSmear) -> Sequence[SafeString]:
-    return written if len(staging.fields) <= NAMED else []
+    marks = [_mark(number, field) for number, field in enumerate(staging.fields, 1)]
+    if len(staging.fields) <= NUMBERED:
+        marks += [_number(number, field, size) for number, field in enumerate(staging.fields, 1)]
+    return format_html_join("", "{}", [(mark,) for mark in marks])
 
 
 def _mark(number: int, field: StagedField) -> SafeString:

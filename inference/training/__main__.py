@@ -107,6 +107,7 @@ def _add_staging(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, weights and card")
     parser.add_argument("--workers", type=int, default=1, help="processes that augment")
+    parser.add_argument("--start", type=Path, help="folder with card and weights to start from")
     parser.add_argument("--stop-after", type=int, help="epoch after which to stop before the recipe's end")
     recipe = parser.add_argument_group("recipe")
     add = partial(recipe.add_argument, default=argparse.SUPPRESS)
@@ -180,8 +181,14 @@ def _train_staging(given: argparse.Namespace) -> None:
     chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
     _check_folders(given, staging_run.FOLDERS)
     recipe = StagingRecipe(**chosen)
-    recipe = replace(recipe, first_side=min(recipe.first_side, recipe.side))
-    staging_run.make(recipe, given.data, Run(given.out, given.workers, given.stop_after))
+    start = staging_run.started(given.start, recipe.architecture) if given.start else None
+    recipe = replace(
+        recipe,
+        first_side=min(recipe.first_side, recipe.side),
+        start=start.card.sha256 if start else "",
+    )
+    this = Run(given.out, given.workers, given.stop_after, start.module if start else None)
+    staging_run.make(recipe, given.data, this)
 
 
 def _started(recipe: Recipe, folder: Path | None) -> str:

@@ -35,7 +35,8 @@ class Recipe:
     """Everything that decides the weights, apart from the fields.
 
     An epoch draws `draws` fields, a stage in proportion to its number of fields to the power of `balance`.
-    The side of the input grows from `first_side` to `side` in the second half of the training.
+    The side of the input grows from `first_side` to `side` in the second half of the training. `start` is the
+    sha256 of the weights that the training starts from, nothing for random ones.
     """
 
     architecture: str = staging.ARCHITECTURE
@@ -52,6 +53,7 @@ class Recipe:
     ema_decay: float = 0.995
     warmup: float = 0.15
     seed: int = 1
+    start: str = ""
 
     def side_at(self, epoch: int) -> int:
         """Return the side in px to train an epoch at, in steps of 32 px."""
@@ -67,11 +69,13 @@ class Recipe:
 @dataclass(frozen=True, slots=True)
 class Run:
     """Where a training keeps its checkpoint, how many processes augment for it, and the epoch after which it
-    stops before its recipe's end, None where it goes on to that; a later run goes on from there."""
+    stops before its recipe's end, None where it goes on to that; a later run goes on from there. `start` is
+    the network to start from, None for random weights."""
 
     out: Path
     workers: int = 1
     stop_after: int | None = None
+    start: FromPixels | None = None
 
     def epochs(self, recipe: Recipe) -> int:
         """Return the last epoch to train."""
@@ -108,12 +112,14 @@ class Trainer(Optimisation):
 
     fused_on_cpu = True
 
-    def __init__(self, recipe: Recipe, fields: Fields, lent: Lent, out: Path) -> None:
+    def __init__(self, recipe: Recipe, fields: Fields, lent: Lent, this: Run) -> None:
         self.recipe, self.fields, self.lent = recipe, fields, lent
         torch.manual_seed(recipe.seed)
         network = staging.build(recipe.architecture, len(STAGES_OF_LEUKEMIA), recipe.init)
+        if this.start is not None:
+            network.load_state_dict(this.start.network.state_dict())
         steps = recipe.epochs * max(1, recipe.draws // recipe.batch)
-        super().__init__(FromPixels(network, recipe.contract), recipe, steps, out)
+        super().__init__(FromPixels(network, recipe.contract), recipe, steps, this.out)
 
     def _batches(self, workers: int) -> DataLoader[Drawn]:
         drawn = _Draw(self.fields, self.lent, self.recipe, self.epoch)
@@ -159,7 +165,7 @@ def train(recipe: Recipe, fields: tuple[Fields, Fields], lent: Lent, this: Run) 
     The second say every few epochs how far it is; ``log.jsonl`` gets a line per epoch. Returns the averaged
     network.
     """
-    trainer, chosen, last = Trainer(recipe, fields[0], lent, this.out), fields[1], this.epochs(recipe)
+    trainer, chosen, last = Trainer(recipe, fields[0], lent, this), fields[1], this.epochs(recipe)
 
     def run() -> dict[str, float]:
         figures = {"loss": trainer.run_epoch(this.workers)}

@@ -1,10 +1,12 @@
-"""A worker for the tests of what callers wait for."""
+"""A worker for the tests of what callers wait for, and requests for staging."""
 
 import json
 
 import pytest
 
-from inference import answers, tasks
+from accounts.services import offer_staging
+from inference import answers, staging_requests, tasks
+from inference.models import StageCall
 
 
 @pytest.fixture
@@ -18,3 +20,25 @@ def at_once(monkeypatch):
 
     monkeypatch.setattr(answers, "give", lambda place, said: given.update({place: json.dumps(said)}))
     monkeypatch.setattr(answers, "_answer_of", answer_of)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """What is handed to the broker, by the name of the task."""
+    messages = []
+    monkeypatch.setattr(
+        "celery.current_app.send_task", lambda name, args=(), **_: messages.append((name, *args))
+    )
+    return messages
+
+
+@pytest.fixture
+def offered(administrator, sent):
+    offer_staging(administrator, True)
+
+
+@pytest.fixture
+def requested(offered, done_run, clinician):
+    """An analysed smear whose staging is requested afterwards."""
+    staging_requests.request(clinician, done_run.smear.case)
+    return StageCall.objects.get(run=done_run)

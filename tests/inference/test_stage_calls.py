@@ -1,4 +1,4 @@
-"""Staging is run where it was requested and nowhere else, once, and a person's word stands beside it."""
+"""Staging is run where it was requested and nowhere else, and once."""
 
 import sys
 import types
@@ -10,35 +10,19 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent
 from accounts.permissions import Refused
-from accounts.services import offer_staging
 from cases.models import Case
 from cases.services import StagingRefused
 from inference import review, runs, selectors, stage_calls, stage_review, staging_requests, tasks
-from inference.models import AnalysisRun, StageCall, StageReview
+from inference.models import AnalysisRun, StageCall
 from inference.pipeline.errors import NetworkUnavailable
 from inference.stage_records import columns
 from inference.stage_records import staging as from_row
 from inference.staged import staged
 from tests.conftest import field_image
-from tests.stagings import abstained, not_stageable, staging
+from tests.stagings import abstained, finish, fresh, not_stageable, signed_off, staging
 
 pytestmark = pytest.mark.django_db
 Status = StageCall.Status
-
-
-@pytest.fixture
-def sent(monkeypatch):
-    """What is handed to the broker, by the name of the task."""
-    messages = []
-    monkeypatch.setattr(
-        "celery.current_app.send_task", lambda name, args=(), **_: messages.append((name, *args))
-    )
-    return messages
-
-
-@pytest.fixture
-def offered(administrator, sent):
-    offer_staging(administrator, True)
 
 
 @pytest.fixture
@@ -51,22 +35,6 @@ def stage(monkeypatch):
         monkeypatch.setitem(sys.modules, "inference.pipeline.staging", module)
 
     return put
-
-
-def finish(run, findings):
-    runs.save(run.pk, runs.claim(run.pk), findings, np.asarray(field_image()))
-    return AnalysisRun.objects.get(pk=run.pk)
-
-
-def fresh(run, person):
-    return selectors.run_for(person, run.pk)
-
-
-def signed_off(run, person):
-    for cell in selectors.open_cells(run):
-        review.decide(person, cell, cell.label)
-    review.sign_off(person, run)
-    return fresh(run, person)
 
 
 # --- requesting -----------------------------------------------------------------------------------
@@ -106,7 +74,6 @@ def test_the_analysis_is_told_whether_staging_was_requested(
     module = types.ModuleType("inference.pipeline.analyse")
     module.analyse = lambda path, config, *_: asked.append(config.staging) or findings
     monkeypatch.setitem(sys.modules, "inference.pipeline.analyse", module)
-    monkeypatch.setattr(tasks, "_can_stage", lambda: True)
     tasks.analyse_smear(str(queued_run.pk))
     AnalysisRun.objects.filter(pk=queued_run.pk).update(status="queued")
     staging_requests.request(clinician, queued_run.smear.case)
@@ -125,6 +92,7 @@ def test_what_was_staged_in_the_analysis_is_kept_as_found(offered, queued_run, f
         "ef" * 32,
     )
     assert from_row(call) == staging("pre_b", "few_fields")
+    assert AuditEvent.objects.get(verb="staging.done").detail == {"fields": 9, "attempts": 1}
 
 
 def test_nothing_is_kept_that_was_not_requested_or_was_withdrawn_meanwhile(
@@ -151,13 +119,6 @@ def test_a_request_during_the_analysis_is_staged_afterwards(
 
 
 # --- a late request -------------------------------------------------------------------------------
-@pytest.fixture
-def requested(offered, done_run, clinician):
-    """An analysed smear whose staging is requested afterwards."""
-    staging_requests.request(clinician, done_run.smear.case)
-    return StageCall.objects.get(run=done_run)
-
-
 def test_a_late_request_stages_what_is_stored_and_loses_no_decision(
     offered, done_run, clinician, pathologist, stage
 ):
@@ -179,6 +140,15 @@ def test_a_late_request_stages_what_is_stored_and_loses_no_decision(
     assert (call.status, call.label) == (Status.DONE, "pre_b")
     assert selectors.reviewed_cell(cell).label == "basophil"
     assert AuditEvent.objects.get(verb="staging.done").actor_name == "worker"
+
+
+def test_the_network_itself_stages_what_is_stored(requested):
+    AnalysisRun.objects.filter(pk=requested.run_id).update(pixel_um=0.15)
+    tasks.stage_smear(requested.pk)
+    call = StageCall.objects.get()
+    assert (call.status, call.error_message, call.network) == (Status.DONE, "", "staging")
+    (field,) = call.field_calls
+    assert (field["nucleated_cells"], field["blast_share"]) == (8, 0.125)
 
 
 def test_a_late_request_opens_a_signed_slide_again(offered, done_run, clinician, pathologist):
@@ -286,117 +256,6 @@ def test_what_a_person_has_answered_is_not_withdrawn(requested, stage, clinician
     assert not fresh(run, clinician).smear.case.staging_requested
 
 
-# --- a person's word ------------------------------------------------------------------------------
-@pytest.fixture
-def staged_run(offered, queued_run, findings, clinician, pathologist):
-    staging_requests.request(clinician, queued_run.smear.case)
-    run = finish(queued_run, replace(findings, staging=staging("pre_b", "leukemia", "few_fields")))
-    return fresh(run, pathologist)
-
-
-def test_a_person_agrees_and_the_machine_s_word_stays(staged_run, pathologist):
-    assert staged(staged_run).is_open
-    stage_review.decide(pathologist, staged_run, "pre_b", "nucleoli seen")
-    found = staged(staged_run)
-    assert not found.is_open and not found.is_corrected and found.label == "pre_b"
-    stage_review.decide(pathologist, staged_run, "not_stageable")
-    found = staged(staged_run)
-    assert (found.label, found.machine_label, found.is_corrected) == ("not_stageable", "pre_b", True)
-    assert StageReview.objects.filter(undone_at=None).count() == 1 and StageReview.objects.count() == 2
-    assert found.part()["label"] == "pre_b"
-    assert found.part()["reviewed_label"] == "not_stageable"
-    assert found.part()["requires_manual_review"] is False
-    line = AuditEvent.objects.filter(verb="staging.decide").first()
-    assert line.detail == {"machine": "pre_b", "label": "not_stageable"}
-
-
-def test_only_one_s_own_answer_is_undone(staged_run, pathologist, lab):
-    from accounts.models import Role
-    from tests.conftest import person
-
-    stage_review.decide(pathologist, staged_run, "benign")
-    review.release_slide(pathologist, staged_run)
-    colleague = person(lab, Role.PATHOLOGIST, "Cora Colleague")
-    with pytest.raises(review.ReviewConflict, match="no answer of yours"):
-        stage_review.undo(colleague, staged_run)
-    stage_review.undo(pathologist, staged_run)
-    assert staged(staged_run).is_open
-
-
-@pytest.mark.parametrize(("label", "comment"), [("blast", ""), ("", ""), ("benign", "x" * 501)])
-def test_what_is_no_answer_is_not_kept(staged_run, pathologist, label, comment):
-    with pytest.raises(review.InvalidDecision):
-        stage_review.decide(pathologist, staged_run, label, comment)
-    assert not StageReview.objects.exists()
-
-
-def test_only_pathologists_answer(staged_run, clinician, administrator):
-    for who in (clinician, administrator):
-        with pytest.raises(Refused):
-            stage_review.decide(who, staged_run, "benign")
-
-
-def test_where_staging_was_not_requested_there_is_nothing_to_answer(done_run, pathologist):
-    with pytest.raises(review.InvalidDecision, match="not requested"):
-        stage_review.decide(pathologist, fresh(done_run, pathologist), "benign")
-
-
-def test_no_slide_is_signed_off_before_its_staging_is_answered(staged_run, pathologist):
-    for cell in selectors.open_cells(staged_run):
-        review.decide(pathologist, cell, cell.label)
-    with pytest.raises(review.ReviewConflict, match="needs a person's answer"):
-        review.sign_off(pathologist, staged_run)
-    stage_review.decide(pathologist, staged_run, "pre_b")
-    review.sign_off(pathologist, staged_run)
-    assert fresh(staged_run, pathologist).signed_off_at
-
-
-def test_no_slide_is_signed_off_before_its_staging_has_ended(requested, pathologist):
-    run = fresh(requested.run, pathologist)
-    for cell in selectors.open_cells(run):
-        review.decide(pathologist, cell, cell.label)
-    with pytest.raises(review.ReviewConflict, match="not finished"):
-        review.sign_off(pathologist, run)
-
-
-def test_a_sure_benign_smear_needs_no_answer_and_what_is_signed_is_not_withdrawn(
-    offered, queued_run, findings, clinician, pathologist
-):
-    staging_requests.request(clinician, queued_run.smear.case)
-    run = finish(queued_run, replace(findings, staging=staging("benign")))
-    run = signed_off(fresh(run, pathologist), pathologist)
-    with pytest.raises(StagingRefused, match="signed off with its staging"):
-        staging_requests.withdraw(clinician, run.smear.case)
-
-
 def test_rows_and_findings_say_the_same():
     for one in (staging("pro_b", "leukemia"), not_stageable(), abstained()):
         assert from_row(StageCall(status=Status.DONE, **columns(one))) == one
-
-
-def test_where_the_network_abstained_any_answer_is_the_person_s_own(
-    offered, queued_run, findings, clinician, pathologist
-):
-    staging_requests.request(clinician, queued_run.smear.case)
-    run = fresh(finish(queued_run, replace(findings, staging=abstained())), pathologist)
-    found = staged(run)
-    assert (found.status, found.label, found.machine_label, found.is_open) == ("abstained", "", "", True)
-    stage_review.decide(pathologist, run, "benign")
-    found = staged(run)
-    assert (found.label, found.is_open, found.is_corrected) == ("benign", False, False)
-
-
-def test_the_payload_names_the_network_beside_the_others(staged_run):
-    payload = selectors.result_payload(staged_run)
-    assert [network["name"] for network in payload["networks"]] == ["wbc-test", "staging"]
-    part = payload["staging"]
-    assert part["status"] == "staged" and part["label"] == "pre_b"
-    assert part["probabilities"]["pre_b"] == pytest.approx(0.91)
-    assert part["intervals_95"]["pre_b"] == pytest.approx([0.85, 0.97])
-    assert part["fields"] == {
-        "used": 6,
-        "left_out": {"few_nucleated_cells": 2, "colours_outside_training": 1},
-    }
-    assert part["reasons"] == ["leukemia", "few_fields"]
-    assert part["notices"][0]["code"] == "no_patient_disjoint_test"
-    assert len(part["field_calls"]) == 9

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from accounts.models import Role
 from accounts.services import offer_staging
 from cases.models import Case
-from inference import runs, selectors, stage_review
+from inference import review, runs, selectors, stage_review
 from inference.models import StageCall, StageReview
-from tests.conftest import field_image
+from tests.conftest import field_image, person
 from tests.stagings import abstained, not_stageable, staging
 
 pytestmark = pytest.mark.django_db
@@ -117,10 +118,17 @@ def test_without_a_request_a_result_says_so_in_two_words(client_for, clinician, 
     assert b'id="staging"' not in page.content
 
 
-def test_a_waiting_staging_is_asked_for_again_until_it_has_ended(client_for, clinician, analysed):
+def test_a_waiting_staging_is_asked_for_again_until_it_has_ended(
+    client_for, clinician, pathologist, analysed
+):
     run = analysed(None)
     client = client_for(clinician)
     assert "The staging is queued" in words(client.get(f"/runs/{run.pk}/"))
+    for number in (7, 8):
+        cell = selectors.run_for(pathologist, run.pk).cells.get(number=number)
+        review.decide(pathologist, cell, cell.label)
+    shown = words(client.get(f"/runs/{run.pk}/"))
+    assert "The staging of this slide is not finished." in shown and "waits for sign-off" not in shown
     assert "HX-Refresh" not in client.get(f"/runs/{run.pk}/staging/").headers
     StageCall.objects.update(status="failed", error_message="The network is missing.")
     assert client.get(f"/runs/{run.pk}/staging/").headers["HX-Refresh"] == "true"
@@ -150,6 +158,19 @@ def test_a_pathologist_answers_on_the_desk(client_for, pathologist, analysed):
     assert "is taken back" in words(client.post(f"{desk}staging/undo/", follow=True))
     assert "no answer of yours" in words(client.post(f"{desk}staging/undo/", follow=True))
     assert StageReview.objects.filter(undone_at=None).count() == 0
+
+
+def test_a_colleague_s_comment_is_shown_and_not_taken_for_one_s_own(client_for, pathologist, lab, analysed):
+    run = analysed(staging("pre_b", "leukemia"))
+    stage_review.decide(pathologist, selectors.run_for(pathologist, run.pk), "pre_b", "nucleoli seen")
+    review.release_slide(pathologist, run)
+    colleague = person(lab, Role.PATHOLOGIST, "Cora Colleague")
+    field = re.compile(r'id="staging-comment"[^>]*>([^<]*)</textarea>')
+    for who, offered in ((pathologist, "nucleoli seen"), (colleague, "")):
+        shown = client_for(who).get(f"/review/{run.pk}/").content.decode()
+        assert "nucleoli seen" in shown
+        assert field.search(shown)[1] == offered
+        assert ("Undo my answer" in shown) is (who == pathologist)
 
 
 def test_with_a_network_that_abstained_there_is_nothing_to_agree(client_for, pathologist, analysed):

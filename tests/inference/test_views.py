@@ -259,6 +259,15 @@ def test_a_slide_is_reviewed_from_claim_to_sign_off(desk, client_for, pathologis
     assert "Signed off by Paul Path" in text_of(client_for(pathologist).get(page("run", done_run.pk)))
 
 
+def test_a_colleague_s_comment_is_not_taken_for_one_s_own(desk, client_for, lab, done_run):
+    desk.post(page("decide", done_run.pk, 7), {"label": "lymphocyte", "comment": "reactive"})
+    shown = f"{page('review-slide', done_run.pk)}?cell=7"
+    field = re.compile(r'id="comment"[^>]*>([^<]*)</textarea>')
+    assert field.search(desk.get(shown).content.decode())[1] == "reactive"
+    colleague = client_for(person(lab, Role.PATHOLOGIST, "Cora Colleague")).get(shown)
+    assert field.search(colleague.content.decode())[1] == ""
+
+
 def test_the_counts_follow_every_decision(desk, done_run):
     def lymphocytes(response):
         line = r'Lymphocyte</th><td class="num">(\d+)</td><td class="num">'

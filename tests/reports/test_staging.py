@@ -110,6 +110,16 @@ def test_every_image_has_an_observation_by_the_network(staged):
     assert AGREED.sentence in report["conclusion"]
 
 
+@pytest.mark.parametrize("image", [OTHERWISE, ABSTAINED])
+def test_a_persons_stage_is_not_put_down_to_the_network(image, signed):
+    content = with_staging(signed, image)
+    (first,), sent = observations(content)
+    (device,) = [e["resource"] for e in sent["entry"] if e["fullUrl"] == first["device"]["reference"]]
+    assert device["deviceName"][0]["name"] == "WBC Portal"
+    stage, basis = obx(content)
+    assert "staging" not in str(stage[18]) and str(basis[18]) == "staging 1.0.0"
+
+
 def test_an_unsigned_stage_is_preliminary(draft, signed, amended):
     for content, status in ((draft, "preliminary"), (signed, "final"), (amended, "corrected")):
         (first,), _ = observations(with_staging(content, AGREED))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from inference.pipeline.analyse import STAGES, analyse
 from inference.pipeline.config import DIFFERENTIAL_CLASSES, Config, SegmentationEngine
-from inference.pipeline.errors import PipelineError, UnusableSmear
+from inference.pipeline.errors import NetworkUnavailable, PipelineError, UnusableSmear
 from inference.pipeline.findings import Call, Description, Kind, SecondCall
 from inference.pipeline.haematology import NUCLEUS_SURE
 from inference.pipeline.payload import payload
@@ -81,6 +81,16 @@ def test_progress_names_every_stage_and_never_falls(analysed):
     shares = [share for _, share in reported]
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert list(findings.seconds) == unasked
+
+
+def test_a_smear_that_cannot_be_staged_is_analysed_all_the_same(monkeypatch):
+    def gone(*_):
+        raise NetworkUnavailable("The weights of the network “staging” are missing.")
+
+    monkeypatch.setattr("inference.pipeline.analyse.stage", gone)
+    findings = analyse(SAMPLE, Config(staging=True), lambda stage, share: None)
+    assert findings.staging is None and findings.cells
+    assert "weights of the network “staging” are missing" in findings.notices[-1].text
 
 
 def test_staging_runs_where_it_was_asked_for_by_the_cells_that_were_called(monkeypatch):

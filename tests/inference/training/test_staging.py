@@ -2,7 +2,6 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
 from inference.pipeline.networks import registry, runtime
-from inference.training import evaluate_staging, staging_cells, staging_run
+from inference.training import evaluate_staging, staging_card, staging_cells, staging_run
 from inference.training.__main__ import main
 from inference.training.staging import Recipe, chances
 from inference.training.staging_augmentation import Lent, Stain, augment
@@ -94,6 +93,7 @@ def trained(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging_cells, "_counted", lambda file: Counted(5, 4, 1))
+        patch.setattr(staging_card, "SCALE_FIELDS", 2)
         arguments = ["staging", "--data", str(data), "--out", str(out), "--arch", "mobilenetv3_lstm", *SHORT]
         assert main(arguments) == 0
     return out
@@ -134,18 +134,18 @@ def test_the_side_grows_in_the_second_half():
     assert [recipe.side_at(epoch) for epoch in (0, 18, 26, 27, 35)] == [128, 128, 128, 160, 160]
 
 
-def test_one_command_makes_a_network_and_a_card_that_belong_together(trained, data):
+def test_one_command_makes_a_network_and_a_card_that_belong_together(trained, network, data):
     card = registry.read_card("staging", trained)
     assert card.labels == STAGES_OF_LEUKEMIA and card.input.side == 64
     assert card.text["thresholds"]["nucleated_cells"] == 5 and card.text["thresholds"]["least_blasts"] == 0.25
     assert card.text["metrics"][0]["n"] == 4
-    network = runtime.Network(card)
     fields = read(data, TEST).images[:2]
     logits = network.predict(runtime.prepare(list(fields), card.input))
     assert logits.shape == (2, 4) and np.isfinite(logits).all()
 
 
-def test_a_training_is_resumed_but_not_with_another_recipe(trained, data, caplog):
+def test_a_training_is_resumed_but_not_with_another_recipe(trained, data, caplog, monkeypatch):
+    monkeypatch.setattr(staging_card, "SCALE_FIELDS", 2)
     arguments = ["staging", "--data", str(data), "--out", str(trained), *SHORT]
     before = (trained / "staging.safetensors").read_bytes()
     with caplog.at_level("INFO"):
@@ -161,11 +161,17 @@ def test_a_missing_folder_is_named(tmp_path):
         main(["staging", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
 
 
+@pytest.fixture(scope="module")
+def network(trained):
+    """The network of the short training."""
+    return runtime.Network(registry.read_card("staging", trained))
+
+
 @pytest.fixture
-def shipped(trained, monkeypatch):
+def shipped(network, monkeypatch):
     """The short training's network in place of the product's."""
-    network = runtime.Network(registry.read_card("staging", trained))
-    monkeypatch.setattr(runtime, "load", lambda name: network)
+    load = runtime.load
+    monkeypatch.setattr(runtime, "load", lambda name: network if name == "staging" else load(name))
     return network
 
 
@@ -228,4 +234,15 @@ def test_limits_come_from_the_cells_of_training_fields(data, tmp_path):
     (tmp_path / "cells.json").write_text(json.dumps(known))
     limits = staging_run._cell_limits(data, tmp_path)
     assert limits["nucleated_cells"] == 6 and limits["least_blasts"] == 0.0 and limits["most_blasts"] == 0.5
-    assert replace(Recipe(), seed=2) != Recipe()
+
+
+def test_a_training_starts_from_another_and_stops_before_its_end(trained, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging_cells, "_counted", lambda file: Counted(5, 4, 1))
+    monkeypatch.setattr(staging_card, "SCALE_FIELDS", 2)
+    arguments = ["staging", "--data", str(data), "--out", str(tmp_path), *SHORT[2:], "--start", str(trained)]
+    assert main([*arguments, "--epochs", "2", "--stop-after", "1"]) == 0
+    training = registry.read_card("staging", tmp_path).text["training"]
+    assert training["start"] == registry.read_card("staging", trained).sha256
+    assert (training["epochs"], training["stopped_after"]) == (2, 1)
+    with pytest.raises(SystemExit, match="holds a mobilenetv3_lstm"):
+        main([*arguments, "--arch", "xception_bigru"])
