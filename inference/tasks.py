@@ -193,7 +193,7 @@ def _stage(run: AnalysisRun) -> Staging:
     smear = run.smear
     whites = [records.cell(row) for row in run.cells.filter(kind=Kind.WBC)]
     with local_path(smear.original, smear.suffix) as path, Slide.open(path, run.pixel_um) as slide:
-        return stage(slide, whites, run.pixel_um, _config(run.pixel_um, staging=True))
+        return stage(slide, whites, run.pixel_um)
 
 
 @shared_task

@@ -126,7 +126,7 @@ def _staged(
         return None, ()
     with clock("staging"):
         try:
-            return stage(slide, whites, config.pixel_um, config), ()
+            return stage(slide, whites, config.pixel_um), ()
         except PipelineError as error:
             return None, (Notice("not_staged", f"The smear was not staged. {error.text}"),)
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import softmax, stdtrit
 
 from inference.pipeline import stain_range
-from inference.pipeline.config import Config
 from inference.pipeline.findings import Box, Cell, FieldState, Image, Notice, Severity, StagedField, Staging
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
@@ -102,21 +101,19 @@ class Limits:
         return blast_share > self.most_blasts if label == BENIGN else blast_share <= self.least_blasts
 
 
-def stage(slide: Readable, whites: Sequence[Cell], pixel_um: float | None, config: Config) -> Staging:
+def stage(slide: Readable, whites: Sequence[Cell], pixel_um: float | None) -> Staging:
     """Stage a smear.
 
     Args:
         slide: the smear.
         whites: the cells of its white-cell stream with their calls.
         pixel_um: µm per pixel at level 0, None where it is not known.
-        config: the choices of the laboratory; none of them changes a stage so far.
 
     Returns:
         What the staging network says of every field that holds a nucleated cell, and of the smear.
 
     Raises NetworkUnavailable when the network is missing or not that of its card.
     """
-    del config
     return stage_with(runtime.load(registry.STAGING_NETWORK), slide, whites, pixel_um)
 
 
@@ -175,7 +172,7 @@ def _pooled(card: Card, limits: Limits, cut: Sequence[Window], fields: Sequence[
     abstained = mean.max() < card.abstain_below
     reasons = {
         "leukemia": not abstained and best != BENIGN,
-        "networks_disagree": limits.disagree(best, blasts),
+        "networks_disagree": not abstained and limits.disagree(best, blasts),
         "low_confidence": abstained,
         "few_fields": len(staged) < limits.fields,
         "fields_disagree": sum(field.label == best for field in staged) < LEAST_AGREEING * len(staged),

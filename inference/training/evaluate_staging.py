@@ -97,9 +97,9 @@ def measure(fields: Listing, perturbation: str | None = None) -> Measured:
 def staged(image: Image, network: Network) -> Call:
     """Return the call of an image, uint8 RGB; raises UnsupportedImage where it is smaller than a field."""
     seen, card = cut(image, network.card), network.card
-    each = probabilities(seen, network)
+    known = [field for field in seen if Limits.of(card).colours_known(field)]
+    each = probabilities(known or seen, network)
     made = call(np.asarray(each.mean(axis=0)), card.labels, card.abstain_below)
-    known = any(map(Limits.of(card).colours_known, seen))
     return made if known else Call(made.label, made.confidence, made.probabilities, abstained=True)
 
 

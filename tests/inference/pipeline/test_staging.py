@@ -114,6 +114,7 @@ def test_probabilities_are_pooled_over_the_staged_fields():
     assert sum(staged.probabilities.values()) == pytest.approx(1)
     assert [field.label for field in staged.fields] == ["benign", "pre_b"]
     assert {"low_confidence", "few_fields", "fields_disagree"} <= set(staged.reasons) and staged.label is None
+    assert "networks_disagree" not in staged.reasons, "nothing was called that could disagree"
 
 
 def test_a_sure_smear_is_staged_with_narrow_intervals():
