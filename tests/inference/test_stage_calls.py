@@ -128,14 +128,14 @@ def test_a_late_request_stages_what_is_stored_and_loses_no_decision(
 
     def stage_it(slide, whites, pixel_um):
         seen.update(size=(slide.width, slide.height), whites=len(whites), pixel_um=pixel_um)
-        seen.update(labels={white.call.label for white in whites}, asked=config.staging)
+        seen.update(labels={white.call.label for white in whites})
         return staging()
 
     stage(stage_it)
     staging_requests.request(clinician, done_run.smear.case)
     tasks.stage_smear(StageCall.objects.get(run=done_run).pk)
     machine = {"neutrophil", "lymphocyte", "monocyte", "blast", "eosinophil"}
-    assert seen == {"size": (640, 480), "whites": 8, "pixel_um": 0.1, "labels": machine, "asked": True}
+    assert seen == {"size": (640, 480), "whites": 8, "pixel_um": 0.1, "labels": machine}
     call = StageCall.objects.get(run=done_run)
     assert (call.status, call.label) == (Status.DONE, "pre_b")
     assert selectors.reviewed_cell(cell).label == "basophil"
