@@ -19,12 +19,13 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from inference.pipeline.cell_words import Description, Morphology
 from inference.pipeline.cells import crop_box
 from inference.pipeline.classification import Calibration
 from inference.pipeline.config import Config
 from inference.pipeline.criteria import table
 from inference.pipeline.description import describe
-from inference.pipeline.findings import Call, Description, Morphology
+from inference.pipeline.findings import Call
 from inference.pipeline.levels import mask_of
 from inference.pipeline.morphology import measure
 from inference.pipeline.networks import registry, runtime

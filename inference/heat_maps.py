@@ -9,8 +9,9 @@ from accounts.permissions import Verb, require
 from accounts.types import User
 from inference import answers, records
 from inference.models import Cell
+from inference.pipeline.cell_words import Description
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.findings import Description, Method, Receipt
+from inference.pipeline.findings import Method, Receipt
 
 HEAT_MAP_TASK = "inference.tasks.heat_map_of_cell"
 

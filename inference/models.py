@@ -20,11 +20,11 @@ def heatmap_path(cell: "Cell", filename: str) -> str:
     return f"runs/{cell.run_id}/heatmaps/{cell.number}.png"
 
 
-class AnalysisRun(models.Model):
-    """One analysis of one smear. `status` moves only by compare-and-swap in `inference.runs`.
+class QueuedWork(models.Model):
+    """What a worker does to a row. `status` moves only by compare-and-swap, in `inference.claims`.
 
     queued → running → done | failed; failed → queued by retry; running → queued when its heart stopped.
-    `claim_token` names the worker's present hold on the run: whoever lost it may not write any more.
+    `claim_token` names the worker's present hold on the row: whoever lost it may not write any more.
     """
 
     class Status(models.TextChoices):
@@ -33,13 +33,7 @@ class AnalysisRun(models.Model):
         DONE = "done", _("Done")
         FAILED = "failed", _("Failed")
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    lab = models.ForeignKey("accounts.Lab", models.PROTECT, related_name="+")
-    smear = models.ForeignKey("cases.Smear", models.PROTECT, related_name="runs")
-    submitted_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
-    stage = models.CharField(max_length=40, blank=True)
-    progress = models.FloatField(default=0.0)
     attempts = models.IntegerField(default=0)
     claim_token = models.UUIDField(null=True)
     queued_at = models.DateTimeField(default=timezone.now)
@@ -49,6 +43,34 @@ class AnalysisRun(models.Model):
     finished_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=60, blank=True)
     error_message = models.TextField(blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class PersonsWord(models.Model):
+    """A person's word on what the machine said. Undone, it stays as a row with `undone_at`."""
+
+    reviewer = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    label = models.CharField(max_length=40)
+    comment = models.CharField(max_length=500, blank=True)
+    decided_at = models.DateTimeField(default=timezone.now, editable=False)
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+        ordering = ["decided_at", "id"]
+
+
+class AnalysisRun(QueuedWork):
+    """One analysis of one smear."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    lab = models.ForeignKey("accounts.Lab", models.PROTECT, related_name="+")
+    smear = models.ForeignKey("cases.Smear", models.PROTECT, related_name="runs")
+    submitted_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    stage = models.CharField(max_length=40, blank=True)
+    progress = models.FloatField(default=0.0)
 
     width = models.IntegerField(null=True)
     height = models.IntegerField(null=True)
@@ -131,18 +153,12 @@ class Cell(models.Model):
         return f"{self.kind} {self.number}"
 
 
-class CellReview(models.Model):
-    """A person's word on a cell, beside the machine's. Undone, it stays as a row with `undone_at`."""
+class CellReview(PersonsWord):
+    """A person's word on a cell, beside the machine's."""
 
     cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
-    reviewer = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
-    label = models.CharField(max_length=40)
-    comment = models.CharField(max_length=500, blank=True)
-    decided_at = models.DateTimeField(default=timezone.now, editable=False)
-    undone_at = models.DateTimeField(null=True)
 
-    class Meta:
-        ordering = ["decided_at", "id"]
+    class Meta(PersonsWord.Meta):
         constraints = [
             models.UniqueConstraint(
                 fields=["cell"], condition=Q(undone_at__isnull=True), name="one_standing_review_per_cell"
@@ -153,31 +169,14 @@ class CellReview(models.Model):
         return f"{self.cell_id}: {self.label}"
 
 
-class StageCall(models.Model):
+class StageCall(QueuedWork):
     """The machine's word on the stage of leukemia in a run's smear, where it was requested for the case.
 
-    `label` never changes ("" = none: not stageable, or the network abstains). `status` moves only by
-    compare-and-swap in `inference.stage_calls`, like that of a run; a staging that was part of the analysis
-    is done from the beginning. `field_calls` holds what was found in each field.
+    `label` never changes ("" = none: not stageable, or the network abstains). A staging that was part of the
+    analysis is done from the beginning. `field_calls` holds what was found in each field.
     """
 
-    class Status(models.TextChoices):
-        QUEUED = "queued", _("Queued")
-        RUNNING = "running", _("Running")
-        DONE = "done", _("Done")
-        FAILED = "failed", _("Failed")
-
     run = models.OneToOneField(AnalysisRun, models.CASCADE, related_name="stage_call")
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
-    attempts = models.IntegerField(default=0)
-    claim_token = models.UUIDField(null=True)
-    queued_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True)
-    heartbeat_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    error_code = models.CharField(max_length=60, blank=True)
-    error_message = models.TextField(blank=True)
 
     label = models.CharField(max_length=40, blank=True)
     probabilities = models.JSONField(default=dict)
@@ -197,18 +196,12 @@ class StageCall(models.Model):
         return f"{self.run_id}: {self.label or self.status}"
 
 
-class StageReview(models.Model):
-    """A person's word on the stage, beside the machine's. Undone, it stays as a row with `undone_at`."""
+class StageReview(PersonsWord):
+    """A person's word on the stage, beside the machine's."""
 
     stage_call = models.ForeignKey(StageCall, models.CASCADE, related_name="reviews")
-    reviewer = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
-    label = models.CharField(max_length=40)
-    comment = models.CharField(max_length=500, blank=True)
-    decided_at = models.DateTimeField(default=timezone.now, editable=False)
-    undone_at = models.DateTimeField(null=True)
 
-    class Meta:
-        ordering = ["decided_at", "id"]
+    class Meta(PersonsWord.Meta):
         constraints = [
             models.UniqueConstraint(
                 fields=["stage_call"],

@@ -9,13 +9,13 @@ import numpy as np
 from inference import pictures
 from inference.models import AnalysisRun
 from inference.models import Cell as CellRow
+from inference.pipeline.cell_words import Description, Reading
 from inference.pipeline.findings import (
     Aggregate,
     Attempt,
     Call,
     Cell,
     Coverage,
-    Description,
     Findings,
     Instance,
     Kind,
@@ -23,7 +23,6 @@ from inference.pipeline.findings import (
     Notice,
     Outcome,
     Quality,
-    Reading,
     Receipt,
     Remediation,
     Remedy,
@@ -201,7 +200,7 @@ def uncalled_cell(columns: tuple[Any, ...]) -> Cell:
     return Cell(number, instance)
 
 
-def _notices(rows: list[dict[str, str]]) -> tuple[Notice, ...]:
+def notices_from(rows: list[dict[str, str]]) -> tuple[Notice, ...]:
     return tuple(Notice(row["code"], row["text"], Severity(row["severity"])) for row in rows)
 
 
@@ -216,7 +215,7 @@ def findings(run: AnalysisRun, cells: tuple[Cell, ...], aggregate: Aggregate) ->
         cells=cells,
         aggregate=aggregate,
         networks=networks(run),
-        notices=_notices(run.notices),
+        notices=notices_from(run.notices),
         seconds=run.seconds,
         coverage=coverage(run),
     )
@@ -224,7 +223,7 @@ def findings(run: AnalysisRun, cells: tuple[Cell, ...], aggregate: Aggregate) ->
 
 def quality(run: AnalysisRun) -> Quality:
     """The quality of a finished run's image; what an older analysis did not judge has its default."""
-    kept = {**run.quality, "notices": _notices(run.quality["notices"])}
+    kept = {**run.quality, "notices": notices_from(run.quality["notices"])}
     if "outcome" in kept:
         kept["outcome"] = Outcome(kept["outcome"])
     return Quality(**kept)
@@ -242,4 +241,4 @@ def networks(run: AnalysisRun) -> tuple[NetworkUsed, ...]:
 
 def notices(run: AnalysisRun) -> tuple[Notice, ...]:
     """What was noticed about the image and the analysis, quality first."""
-    return _notices([*run.quality["notices"], *run.notices])
+    return notices_from([*run.quality["notices"], *run.notices])

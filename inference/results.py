@@ -14,6 +14,7 @@ from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline import findings as numbers
 from inference.pipeline import payload as pipeline_payload
 from inference.pipeline.aggregation import FEW_CELLS, aggregate
+from inference.pipeline.cell_words import Description
 from inference.pipeline.config import DIFFERENTIAL_CLASSES
 from inference.staged import StagedSmear
 
@@ -189,7 +190,7 @@ def payload(
     return written
 
 
-def _words(run: AnalysisRun) -> dict[int, numbers.Description]:
+def _words(run: AnalysisRun) -> dict[int, Description]:
     """The cells of a run that are described, by number."""
     kept = run.cells.exclude(description={}).values_list("number", "description")
     return {number: words for number, column in kept if (words := records.description(column))}

@@ -1,12 +1,13 @@
 """What pathologists do with a slide: claim it, decide cell by cell, undo, sign it off, open it again."""
 
 from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Manager, Q
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,11 +17,13 @@ from accounts.permissions import Verb, require
 from accounts.types import User
 from cases import services as cases
 from inference import selectors, staged
-from inference.models import AnalysisRun, Cell, CellReview
+from inference.models import AnalysisRun, Cell, CellReview, PersonsWord
 from inference.pipeline.config import WBC_CLASSES
 from inference.runs import settle_case
 
 MAX_COMMENT = CellReview._meta.get_field("comment").max_length or 0
+
+Word = TypeVar("Word", bound=PersonsWord)
 
 
 class ReviewConflict(Exception):
@@ -124,19 +127,33 @@ def _check_decision(cell: Cell, label: str, comment: str) -> None:
         raise InvalidDecision(_("Only cells that were classified can be reviewed."))
     if label not in WBC_CLASSES:
         raise InvalidDecision(_("“%(label)s” is not a cell class.") % {"label": label})
+    check_comment(comment)
+
+
+def check_comment(comment: str) -> None:
+    """Raises InvalidDecision for a comment that is too long."""
     if len(comment) > MAX_COMMENT:
         raise InvalidDecision(_("A comment has at most %(n)d characters.") % {"n": MAX_COMMENT})
 
 
 def _decide(actor: User, cell: Cell, label: str, comment: str) -> CellReview:
     hold(actor, cell.run)
-    standing = cell.reviews.filter(undone_at=None).first()
+    said, is_new = put_word(cell.reviews, actor, label, comment)
+    if is_new:
+        audit.record(actor, Verb.REVIEW_DECIDE, cell, number=cell.number, machine=cell.label, label=label)
+    return said
+
+
+def put_word(reviews: Manager[Word], actor: User, label: str, comment: str) -> tuple[Word, bool]:
+    """Let a person's word stand among the reviews of one cell or staging, inside a transaction.
+
+    Returns its row, and whether it is a new one: the same word said again stays the same row.
+    """
+    standing = reviews.filter(undone_at=None).first()
     if standing and (standing.reviewer_id, standing.label, standing.comment) == (actor.pk, label, comment):
-        return standing
-    cell.reviews.filter(undone_at=None).update(undone_at=timezone.now())
-    review = CellReview.objects.create(cell=cell, reviewer=actor, label=label, comment=comment)
-    audit.record(actor, Verb.REVIEW_DECIDE, cell, number=cell.number, machine=cell.label, label=label)
-    return review
+        return standing, False
+    reviews.filter(undone_at=None).update(undone_at=timezone.now())
+    return reviews.create(reviewer=actor, label=label, comment=comment), True
 
 
 def undo(actor: User, cell: Cell) -> None:

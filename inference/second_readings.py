@@ -7,7 +7,8 @@ import numpy as np
 from django.conf import settings
 
 from inference import pictures
-from inference.pipeline.findings import Call, Cell, Explanation, Image, Reading
+from inference.pipeline.cell_words import Reading
+from inference.pipeline.findings import Call, Cell, Explanation, Image
 from inference.pipeline.haematology import criteria_of
 from inference.second_reader.door import from_settings
 from inference.second_reader.prompt import ClassContext

@@ -8,8 +8,8 @@ from rest_framework import serializers
 from inference import records
 from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline import payload
+from inference.pipeline.cell_words import FocusVerdict, Plausibility
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.findings import FocusVerdict, Plausibility
 from inference.review import MAX_COMMENT
 from inference.similar import Similar
 

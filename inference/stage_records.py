@@ -3,12 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
+from inference import records
 from inference.models import StageCall
 from inference.pipeline.findings import (
     FieldState,
     NetworkUsed,
-    Notice,
-    Severity,
     StagedField,
     Staging,
 )
@@ -58,7 +57,7 @@ def staging(row: StageCall) -> Staging:
         fields=tuple(_field(kept) for kept in row.field_calls),
         network=NetworkUsed(row.network, row.version, row.sha256),
         reasons=tuple(row.reasons),
-        notices=tuple(Notice(n["code"], n["text"], Severity(n["severity"])) for n in row.notices),
+        notices=records.notices_from(row.notices),
     )
 
 

@@ -17,8 +17,6 @@ from inference.review import InvalidDecision, ReviewConflict
 ANSWERS = (*STAGES_OF_LEUKEMIA, NOT_STAGEABLE)
 """What a person can say of a smear."""
 
-MAX_COMMENT = StageReview._meta.get_field("comment").max_length or 0
-
 
 def decide(actor: User, run: AnalysisRun, label: str, comment: str = "") -> StageReview:
     """Put a person's word beside the machine's; an earlier one stays as a row that no longer stands.
@@ -29,8 +27,7 @@ def decide(actor: User, run: AnalysisRun, label: str, comment: str = "") -> Stag
     require(actor, Verb.REVIEW_DECIDE, run)
     if label not in ANSWERS:
         raise InvalidDecision(_("“%(label)s” is not a stage.") % {"label": label})
-    if len(comment) > MAX_COMMENT:
-        raise InvalidDecision(_("A comment has at most %(n)d characters.") % {"n": MAX_COMMENT})
+    review.check_comment(comment)
     try:
         with transaction.atomic():
             return _decide(actor, _staged(run), label, comment)
@@ -50,12 +47,9 @@ def _staged(run: AnalysisRun) -> StageCall:
 
 def _decide(actor: User, call: StageCall, label: str, comment: str) -> StageReview:
     review.hold(actor, call.run)
-    standing = call.reviews.filter(undone_at=None).first()
-    if standing and (standing.reviewer_id, standing.label, standing.comment) == (actor.pk, label, comment):
-        return standing
-    call.reviews.filter(undone_at=None).update(undone_at=timezone.now())
-    said = StageReview.objects.create(stage_call=call, reviewer=actor, label=label, comment=comment)
-    audit.record(actor, "staging.decide", call.run, machine=call.label, label=label)
+    said, is_new = review.put_word(call.reviews, actor, label, comment)
+    if is_new:
+        audit.record(actor, "staging.decide", call.run, machine=call.label, label=label)
     return said
 
 

@@ -6,8 +6,9 @@ from rest_framework import serializers
 
 from inference.models import StageReview
 from inference.pipeline.findings import FieldState, StagingStatus
+from inference.review import MAX_COMMENT
 from inference.serializers import ErrorSerializer
-from inference.stage_review import ANSWERS, MAX_COMMENT
+from inference.stage_review import ANSWERS
 
 
 class StagingAnswerSerializer(serializers.Serializer):

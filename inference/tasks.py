@@ -22,11 +22,11 @@ from django.utils.translation import gettext_noop
 
 from cases.local_files import local_path
 from inference import answers, pictures, records, runs, second_readings, stage_calls
+from inference.claims import HoldLost, Queue
 from inference.models import AnalysisRun, Cell
 from inference.pipeline import payload
 from inference.pipeline.config import Config, SegmentationEngine
 from inference.pipeline.findings import Explanation, Kind, Method, Staging
-from inference.stage_calls import StagingLost
 
 logger = logging.getLogger(__name__)
 
@@ -67,28 +67,41 @@ def analyse_smear(run_id: str) -> None:
 
     Killed in the middle, it leaves the run running without a heartbeat, which the sweeper finds.
     """
+
+    def work(token: UUID) -> None:
+        _analyse(runs.QUEUE.held(run_id, token), token)
+
+    _carry_out(runs.QUEUE, run_id, work, runs.fail)
+
+
+def _carry_out(
+    queue: Queue[Any], key: Any, work: Callable[[UUID], None], fail: Callable[[Any, UUID, str, str], None]
+) -> None:
+    """Claims a row and works on it, with a heartbeat; what stops the work is noted by `fail`, with a code and
+    a sentence for the user."""
     from inference.pipeline.errors import PipelineError
 
-    token = runs.claim(run_id)
+    token = queue.claim(key)
     if token is None:
         return
+    task = f"{queue.task} of {key}"
     try:
-        with heartbeat(partial(runs.beat, run_id, token)):
-            _analyse(runs.held(run_id, token), token)
-    except runs.RunLost:
-        logger.warning("Run %s was taken over while this worker was busy with it.", run_id)
+        with heartbeat(partial(queue.beat, key, token)):
+            work(token)
+    except HoldLost:
+        logger.warning("%s was taken over or withdrawn while this worker was busy with it.", task)
     except PipelineError as error:
-        _fail(run_id, token, error.code, error.text)
+        _noted(task, partial(fail, key, token, error.code, error.text))
     except Exception:
-        logger.exception("Run %s failed", run_id)
-        _fail(run_id, token, "internal_error", _(INTERNAL_ERROR))
+        logger.exception("%s failed", task)
+        _noted(task, partial(fail, key, token, "internal_error", _(INTERNAL_ERROR)))
 
 
-def _fail(run_id: str, token: UUID, code: str, text: str) -> None:
+def _noted(task: str, fail: Callable[[], None]) -> None:
     try:
-        runs.fail(run_id, token, code, text)
-    except runs.RunLost:
-        logger.warning("Run %s was taken over before it could be noted as failed.", run_id)
+        fail()
+    except HoldLost:
+        logger.warning("%s was taken over before it could be noted as failed.", task)
 
 
 def _analyse(run: AnalysisRun, token: UUID) -> None:
@@ -140,8 +153,8 @@ def _beat_until(over: threading.Event, beat: Callable[[], None]) -> None:
     try:
         while not over.wait(settings.RUN_HEARTBEAT_SECONDS):
             _beat(beat)
-    except (runs.RunLost, StagingLost) as lost:
-        logger.warning("Run or staging %s is no longer held by this worker.", lost)
+    except HoldLost as lost:
+        logger.warning("Row %s is no longer held by this worker.", lost)
     finally:
         connection.close()
 
@@ -161,28 +174,11 @@ def stage_smear(call_id: int) -> None:
 
     Killed in the middle, it leaves the staging running without a heartbeat, which the sweeper finds.
     """
-    from inference.pipeline.errors import PipelineError
 
-    token = stage_calls.claim(call_id)
-    if token is None:
-        return
-    try:
-        with heartbeat(partial(stage_calls.beat, call_id, token)):
-            stage_calls.save(call_id, token, _stage(stage_calls.held(call_id, token).run))
-    except StagingLost:
-        logger.warning("Staging %s was taken over or withdrawn while this worker was busy with it.", call_id)
-    except PipelineError as error:
-        _fail_staging(call_id, token, error.code, error.text)
-    except Exception:
-        logger.exception("Staging %s failed", call_id)
-        _fail_staging(call_id, token, "internal_error", _(INTERNAL_ERROR))
+    def work(token: UUID) -> None:
+        stage_calls.save(call_id, token, _stage(stage_calls.QUEUE.held(call_id, token).run))
 
-
-def _fail_staging(call_id: int, token: UUID, code: str, text: str) -> None:
-    try:
-        stage_calls.fail(call_id, token, code, text)
-    except StagingLost:
-        logger.warning("Staging %s was taken over before it could be noted as failed.", call_id)
+    _carry_out(stage_calls.QUEUE, call_id, work, stage_calls.fail)
 
 
 def _stage(run: AnalysisRun) -> Staging:

@@ -164,10 +164,10 @@ def field_file():
 def findings():
     """Findings as the pipeline hands them over: eight leukocytes, a blast and an unsure one among them."""
     from inference.pipeline.aggregation import aggregate
+    from inference.pipeline.cell_words import Description
     from inference.pipeline.findings import (
         Call,
         Cell,
-        Description,
         Explanation,
         Findings,
         Instance,
@@ -227,7 +227,7 @@ def queued_run(clinician, case, field_file):
 def done_run(queued_run, findings):
     from inference import runs
 
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     runs.save(queued_run.pk, token, findings, np.asarray(field_image()))
     queued_run.refresh_from_db()
     return queued_run
@@ -259,6 +259,6 @@ def doubted(findings):
 def doubted_run(queued_run, doubted):
     from inference import runs
 
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), doubted, np.asarray(field_image()))
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), doubted, np.asarray(field_image()))
     queued_run.refresh_from_db()
     return queued_run

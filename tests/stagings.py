@@ -55,7 +55,7 @@ def not_stageable() -> Staging:
 
 # --- the slides they belong to --------------------------------------------------------------------
 def finish(run, findings):
-    runs.save(run.pk, runs.claim(run.pk), findings, np.asarray(field_image()))
+    runs.save(run.pk, runs.QUEUE.claim(run.pk), findings, np.asarray(field_image()))
     return AnalysisRun.objects.get(pk=run.pk)
 
 

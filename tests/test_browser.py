@@ -256,7 +256,7 @@ def test_staging_is_requested_late_and_answered(
     expect(box).to_contain_text("Requested by Clara Clinic")
     expect(box).to_contain_text("not finished")
     call = done_run.stage_call
-    stage_calls.save(call.pk, stage_calls.claim(call.pk), staging("pre_b", "leukemia"))
+    stage_calls.save(call.pk, stage_calls.QUEUE.claim(call.pk), staging("pre_b", "leukemia"))
     expect(box).to_contain_text("Pre-B ALL needs a person's answer")
     page.context.clear_cookies()
     sign_in(page, live_server, pathologist)

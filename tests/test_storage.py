@@ -40,7 +40,7 @@ def test_a_smear_lives_in_the_bucket_and_leaves_through_the_portal(
 ):
     handed_in = field_file().read()
     run = runs.submit(clinician, case, field_file())
-    runs.save(run.pk, runs.claim(run.pk), findings)
+    runs.save(run.pk, runs.QUEUE.claim(run.pk), findings)
     names = [entry["Key"] for entry in bucket.list_objects_v2(Bucket=BUCKET)["Contents"]]
     assert any(name.startswith("originals/") for name in names)
     assert any(name.startswith(f"runs/{run.pk}/cells/") for name in names)

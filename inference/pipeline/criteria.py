@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from inference.pipeline.findings import Morphology
+from inference.pipeline.cell_words import Morphology
 
 TABLE = Path(__file__).with_name("criteria.json")
 

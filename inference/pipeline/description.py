@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from inference.pipeline.cell_words import Description, Morphology
 from inference.pipeline.criteria import Part, Verdict, table
-from inference.pipeline.findings import Description, Explanation, Morphology
+from inference.pipeline.findings import Explanation
 from inference.pipeline.haematology import MEASURED, NAMED, NUCLEUS_SURE
 from inference.pipeline.told import Told
 

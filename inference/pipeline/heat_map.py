@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline import cells
+from inference.pipeline.cell_words import Description
 from inference.pipeline.classification import answers
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.explanation import explain, outline_in_square
-from inference.pipeline.findings import Call, Description, Explanation, Image, Instance, Method
+from inference.pipeline.explanation import explain
+from inference.pipeline.findings import Call, Explanation, Image, Instance, Method
 from inference.pipeline.levels import mask_of, shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
@@ -33,9 +33,7 @@ class Kept:
     @property
     def cut(self) -> Cut:
         """The cell as it was cut out, with its outline and scale."""
-        box, side = cells.crop_box(self.instance, Config().cells.padding), len(self.crop)
-        scale = self.pixel_um and self.pixel_um * (box[2] - box[0]) / side
-        return Cut(self.crop, outline_in_square(self.instance, box, side), scale)
+        return Cut.of(self.crop, self.instance, Config().cells.padding, self.pixel_um)
 
 
 def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Description]:

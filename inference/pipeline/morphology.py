@@ -5,7 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import local_maxima, reconstruction
 
-from inference.pipeline.findings import Image, Morphology
+from inference.pipeline.cell_words import Morphology
+from inference.pipeline.findings import Image
 from inference.pipeline.nucleus import FEWEST, NUCLEAR, densities
 from inference.pipeline.shapes import Plane, depth_of, ellipse
 

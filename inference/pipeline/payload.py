@@ -5,11 +5,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from inference.pipeline.cell_words import Description
 from inference.pipeline.findings import (
     Aggregate,
     Call,
     Cell,
-    Description,
     FieldState,
     Findings,
     Notice,

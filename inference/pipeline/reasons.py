@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from inference.pipeline.cell_words import Description
 from inference.pipeline.config import Config
-from inference.pipeline.findings import Call, Description, Remediation, SecondCall
+from inference.pipeline.findings import Call, Remediation, SecondCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inference.pipeline import cells as squares
 from inference.pipeline.calls import Reader
+from inference.pipeline.cell_words import Description
 from inference.pipeline.explanation import explain
 from inference.pipeline.faithfulness import receipts
 from inference.pipeline.findings import (
     Call,
     Cell,
-    Description,
     Explanation,
     Image,
-    Instance,
     Remediation,
     Remedy,
     SecondCall,
@@ -73,16 +71,12 @@ def second_look(
     for start in range(0, len(found.whites), AT_ONCE):
         some = slice(start, start + AT_ONCE)
         shown = zip(found.whites[some], crops[some], strict=True)
-        cuts = [_cut(reader, white, np.asarray(crop), found.pixel_um) for white, crop in shown]
+        padding = reader.config.cells.padding
+        cuts = [Cut.of(np.asarray(crop), white, padding, found.pixel_um) for white, crop in shown]
         explained = reader.filter.crops([cut.crop for cut in cuts])
         looked += _look(reader, _Batch(cuts, explained, called[some]))
         part(len(looked) / len(found.whites))
     return looked
-
-
-def _cut(reader: Reader, white: Instance, crop: Image, pixel_um: float | None) -> Cut:
-    left, _, right, _ = squares.crop_box(white, reader.config.cells.padding)
-    return Cut(crop, reader.outline(white), pixel_um and pixel_um * (right - left) / len(crop))
 
 
 def _look(reader: Reader, batch: _Batch) -> list[Looked]:

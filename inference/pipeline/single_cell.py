@@ -5,12 +5,12 @@ from pathlib import Path
 
 from inference.pipeline import cells
 from inference.pipeline.calls import second_call, white_cell_networks
+from inference.pipeline.cell_words import Description
 from inference.pipeline.classification import classify, turns_noticed
 from inference.pipeline.config import Config
 from inference.pipeline.explanation import explain, outline_in_square
 from inference.pipeline.findings import (
     Call,
-    Description,
     Explanation,
     Image,
     Instance,

@@ -1,13 +1,16 @@
 """A cell in words from its crop: its nucleus found, the cell measured, the measures described."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.pipeline import cells
+from inference.pipeline.cell_words import Description
 from inference.pipeline.description import describe
-from inference.pipeline.explanation import with_nucleus
-from inference.pipeline.findings import Call, Description, Explanation, Image, Outline
+from inference.pipeline.explanation import outline_in_square, with_nucleus
+from inference.pipeline.findings import Call, Explanation, Image, Instance, Outline
 from inference.pipeline.haematology import NUCLEUS_SURE
 from inference.pipeline.levels import mask_of
 from inference.pipeline.morphology import measure
@@ -28,6 +31,14 @@ class Cut:
     crop: Image
     outline: Outline
     um_per_px: float | None = None
+
+    @classmethod
+    def of(cls, crop: Image, instance: Instance, padding: float, pixel_um: float | None) -> Self:
+        """Tell where a cell lies in the crop that was cut out around it with so much padding, and how large
+        it is; `pixel_um` is µm per pixel of the image, None where nobody knows."""
+        box, side = cells.crop_box(instance, padding), len(crop)
+        scale = pixel_um and pixel_um * (box[2] - box[0]) / side
+        return cls(crop, outline_in_square(instance, box, side), scale)
 
 
 def in_words(cut: Cut, call: Call, card: Card, explanation: Explanation) -> tuple[Explanation, Description]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Protocol
 
-from inference.pipeline.findings import Reading
+from inference.pipeline.cell_words import Reading
 from inference.second_reader import schema
 from inference.second_reader.breaker import Breaker, Open
 from inference.second_reader.budget import Budget, Spent

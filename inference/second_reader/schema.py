@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from inference.pipeline.findings import FocusVerdict, Plausibility
+from inference.pipeline.cell_words import FocusVerdict, Plausibility
 from inference.second_reader.posting import Failed
 
 MAX_WORDS = 80

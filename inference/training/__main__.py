@@ -12,12 +12,13 @@ from typing import Any
 
 from inference.pipeline.config import WBC_CLASSES, SegmentationEngine
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.networks import registry
+from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.staging import ARCHITECTURES as STAGING_ARCHITECTURES
 from inference.pipeline.networks.wbc import ARCHITECTURES, build
 from inference.pipeline.seen_colours import AS_IS
 from inference.training import wbc_card, wbc_run
 from inference.training.laboratories import LABORATORIES
+from inference.training.shipped import started
 from inference.training.wbc import Recipe
 
 _TRAININGS: dict[SegmentationEngine, tuple[str, dict[str, Any]]] = {
@@ -140,7 +141,7 @@ def _check_folders(given: argparse.Namespace, needed: Sequence[str]) -> None:
             f"There is no folder {given.data / missing[0]}. --data takes the folder that holds"
             f" {', '.join(needed)}."
         )
-    if getattr(given, "start", None) and not given.start.is_dir():
+    if given.start and not given.start.is_dir():
         raise SystemExit(
             f"There is no folder {given.start}. --start takes the folder that holds the card and the weights"
             " of the network to start from."
@@ -166,8 +167,9 @@ def _train_wbc(given: argparse.Namespace) -> None:
     lists = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
     recipe = Recipe(**chosen | lists)
     _check_folders(given, wbc_run.folders_needed(recipe.held_out))
+    start = started(recipe.name, given.start, recipe.architecture) if given.start else None
     recipe = replace(
-        recipe, first_side=min(recipe.first_side, recipe.side), start=_started(recipe, given.start)
+        recipe, first_side=min(recipe.first_side, recipe.side), start=start.sha256 if start else ""
     )
     _check(recipe)
     wbc_run.make(recipe, given.data, given.out, given.workers, given.start)
@@ -181,24 +183,14 @@ def _train_staging(given: argparse.Namespace) -> None:
     chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
     _check_folders(given, staging_run.FOLDERS)
     recipe = StagingRecipe(**chosen)
-    start = staging_run.started(given.start, recipe.architecture) if given.start else None
+    start = started(registry.STAGING_NETWORK, given.start, recipe.architecture) if given.start else None
     recipe = replace(
         recipe,
         first_side=min(recipe.first_side, recipe.side),
-        start=start.card.sha256 if start else "",
+        start=start.sha256 if start else "",
     )
-    this = Run(given.out, given.workers, given.stop_after, start.module if start else None)
+    this = Run(given.out, given.workers, given.stop_after, runtime.torch_module(start) if start else None)
     staging_run.make(recipe, given.data, this)
-
-
-def _started(recipe: Recipe, folder: Path | None) -> str:
-    """Return the sha256 of the weights to start from, nothing for random ones."""
-    if folder is None:
-        return ""
-    card = registry.read_card(recipe.name, folder)
-    if card.architecture != recipe.architecture:
-        raise SystemExit(f"{folder} holds a {card.architecture}; choose that by --architecture.")
-    return card.sha256
 
 
 def _check(recipe: Recipe) -> None:

@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from inference.pipeline.cell_words import Morphology
 from inference.pipeline.classification import answers
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.criteria import TABLE
-from inference.pipeline.findings import Image, Morphology
+from inference.pipeline.findings import Image
 from inference.pipeline.levels import Mask, shown
 from inference.pipeline.morphology import measure
 from inference.pipeline.networks import registry, runtime

@@ -18,7 +18,7 @@ from inference.pipeline.segmentation_scale import estimate_pixel_um
 from inference.pipeline.staging import Limits, probabilities
 from inference.pipeline.staging_windows import Geometry, boxes
 from inference.training.cell_images import read_cell_image
-from inference.training.evaluate_wbc import all_skipped, evaluate
+from inference.training.evaluate_wbc import all_skipped, evaluate, measured_by, row_of
 from inference.training.labels import Choice, Listing, Sample, Skipped, listing
 from inference.training.perturb import perturb
 from inference.training.staging_fields import NAMES
@@ -36,23 +36,11 @@ class Measured:
     def figures(self) -> dict[str, Any]:
         """Return the figures under their fixed names, and which network they belong to."""
         figures = evaluate([sample.label for sample in self.samples], self.calls)
-        card = {"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256}
-        skipped = [{"file": skipped.file, "reason": skipped.reason} for skipped in self.skipped]
-        return {**figures, "card": card, "skipped": skipped}
+        return {**figures, **measured_by(self.card, self.skipped)}
 
     def rows(self, folder: Path) -> list[dict[str, Any]]:
         """Return one row per field, files relative to `folder`."""
-        return [
-            {
-                "file": sample.path.relative_to(folder).as_posix(),
-                "truth": sample.label,
-                "call": made.label,
-                "confidence": round(made.confidence, 4),
-                "abstained": made.abstained,
-                **{name: round(value, 4) for name, value in made.probabilities.items()},
-            }
-            for sample, made in zip(self.samples, self.calls, strict=True)
-        ]
+        return [row_of(sample, made, folder) for sample, made in zip(self.samples, self.calls, strict=True)]
 
 
 def stage_of(name: str) -> str:

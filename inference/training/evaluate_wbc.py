@@ -1,7 +1,7 @@
 """Measure the white-cell network on labelled cells: accuracy, calibration, abstention."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,32 @@ class Measured:
     def figures(self) -> dict[str, Any]:
         """Return the figures under their fixed names, and which network they belong to."""
         figures = evaluate([sample.label for sample in self.samples], self.calls)
-        card = {"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256}
-        skipped = [{"file": skipped.file, "reason": skipped.reason} for skipped in self.skipped]
-        return {**figures, "whole_frame": self.found.count(False), "card": card, "skipped": skipped}
+        return {**figures, "whole_frame": self.found.count(False), **measured_by(self.card, self.skipped)}
 
     def rows(self, folder: Path) -> list[dict[str, Any]]:
         """Return one row per cell, files relative to `folder`."""
         return [
-            {
-                "file": sample.path.relative_to(folder).as_posix(),
-                "truth": sample.label,
-                "call": call.label,
-                "confidence": round(call.confidence, 4),
-                "abstained": call.abstained,
-                "whole_frame": not found,
-                **{name: round(value, 4) for name, value in call.probabilities.items()},
-            }
+            row_of(sample, call, folder, whole_frame=not found)
             for sample, call, found in zip(self.samples, self.calls, self.found, strict=True)
         ]
+
+
+def measured_by(card: Card, skipped: Sequence[Skipped]) -> dict[str, Any]:
+    """Return what figures say of the network they belong to, and of what was left out."""
+    return {"card": asdict(card.used), "skipped": [asdict(one) for one in skipped]}
+
+
+def row_of(sample: Sample, call: Call, folder: Path, **more: bool) -> dict[str, Any]:
+    """Return the row of one call, its file relative to `folder`."""
+    return {
+        "file": sample.path.relative_to(folder).as_posix(),
+        "truth": sample.label,
+        "call": call.label,
+        "confidence": round(call.confidence, 4),
+        "abstained": call.abstained,
+        **more,
+        **{name: round(value, 4) for name, value in call.probabilities.items()},
+    }
 
 
 @dataclass(slots=True)

@@ -7,7 +7,23 @@ from typing import Any
 
 import safetensors.torch
 
+from inference.pipeline.errors import PipelineError
+from inference.pipeline.networks import registry
+from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import FromPixels
+
+
+def started(name: str, folder: Path, architecture: str) -> Card:
+    """Return the card of the network in a folder to start a training of that architecture from.
+
+    Raises PipelineError where the folder holds another one, NetworkUnavailable where it holds none.
+    """
+    card = registry.read_card(name, folder)
+    if card.architecture != architecture:
+        raise PipelineError(
+            f"{folder} holds a {card.architecture}; choose that by --architecture.", code="other_architecture"
+        )
+    return card
 
 
 def save_weights(module: FromPixels, path: Path) -> str:

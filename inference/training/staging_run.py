@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from inference.pipeline.classification import Calibration, calibrate
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
-from inference.pipeline.errors import PipelineError
 from inference.pipeline.networks import registry, runtime
 from inference.training import calibration, staging_card
 from inference.training.evaluate_wbc import evaluate
@@ -46,16 +45,6 @@ def make(recipe: Recipe, data: Path, this: Run) -> None:
     sha256 = save_weights(network, out / f"{registry.STAGING_NETWORK}.safetensors")
     write_card(staging_card.draft(recipe, this.epochs(recipe), sha256, (learn, choose)), out)
     write_card(calibrated(data, out), out)
-
-
-def started(folder: Path, architecture: str) -> runtime.Network:
-    """Return the network to start from; raises PipelineError where its folder holds another one."""
-    card = registry.read_card(registry.STAGING_NETWORK, folder)
-    if card.architecture != architecture:
-        raise PipelineError(
-            f"{folder} holds a {card.architecture}; choose that by --architecture.", code="other_architecture"
-        )
-    return runtime.Network(card)
 
 
 def calibrated(data: Path, out: Path) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_the_result_comes_when_the_run_is_done(api_for, clinician, queued_run, f
     assert refusal(api.get(f"{V1}/runs/{queued_run.pk}/result/")) == (409, "run_conflict")
     assert refusal(api.get(f"{V1}/runs/{queued_run.pk}/overlay.png")) == (409, "run_conflict")
     overlay = np.zeros((480, 640, 3), np.uint8)
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), findings, overlay)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), findings, overlay)
     result = api.get(f"{V1}/runs/{queued_run.pk}/result/").json()
     assert result["summary"]["wbc_count"] == 8
     assert result["ruo"] is True
@@ -71,7 +71,7 @@ def test_the_result_comes_when_the_run_is_done(api_for, clinician, queued_run, f
 
 
 def test_a_failed_run_says_why_and_is_repeated(api_for, clinician, queued_run):
-    runs.fail(queued_run.pk, runs.claim(queued_run.pk), "unreadable_image", "The file is damaged.")
+    runs.fail(queued_run.pk, runs.QUEUE.claim(queued_run.pk), "unreadable_image", "The file is damaged.")
     api = api_for(clinician)
     error = api.get(f"{V1}/runs/{queued_run.pk}/").json()["error"]
     assert error == {"code": "unreadable_image", "message": "The file is damaged."}

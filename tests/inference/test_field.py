@@ -82,7 +82,7 @@ def test_one_tile_or_none_is_nothing_to_tell():
 def tiled_run(queued_run, findings):
     states = (TileState.ANALYSED,) * 2 + (TileState.BACKGROUND, TileState.BLURRED)
     found = replace(findings, coverage=Coverage(grid(300, 200, 2), states))
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), found)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), found)
     queued_run.refresh_from_db()
     return queued_run
 
@@ -107,7 +107,7 @@ def test_what_failed_is_hatched_and_told(client_for, clinician, queued_run, find
     states = (TileState.ANALYSED,) * 3 + (TileState.FAILED,)
     runs.save(
         queued_run.pk,
-        runs.claim(queued_run.pk),
+        runs.QUEUE.claim(queued_run.pk),
         replace(findings, coverage=Coverage(grid(300, 200, 2), states)),
     )
     queued_run.refresh_from_db()

@@ -197,7 +197,7 @@ def test_signing_off_the_last_slide_makes_the_case_ready(done_run, pathologist, 
 
 def test_a_case_is_ready_only_with_all_slides(done_run, pathologist, clinician, case, field_file, findings):
     second = runs.submit(clinician, case, field_file("second.png", seed=1))
-    runs.save(second.pk, runs.claim(second.pk), findings)
+    runs.save(second.pk, runs.QUEUE.claim(second.pk), findings)
     decide_all(pathologist, done_run)
     review.sign_off(pathologist, done_run)
     case.refresh_from_db()

@@ -14,6 +14,7 @@ from PIL import Image
 from accounts.models import AuditEvent
 from cases.uploads import UploadRefused
 from inference import runs
+from inference.claims import HoldLost
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.findings import Coverage, Notice, Outcome, TileState
 
@@ -24,7 +25,7 @@ Status = AnalysisRun.Status
 def sent(monkeypatch):
     """The ids of the runs that were handed to the broker."""
     handed = []
-    monkeypatch.setattr(runs.current_app, "send_task", lambda name, args: handed.append((name, args[0])))
+    monkeypatch.setattr("celery.current_app.send_task", lambda name, args: handed.append((name, args[0])))
     return handed
 
 
@@ -92,14 +93,14 @@ def test_the_same_file_twice_is_one_run(clinician, case, field_file, queued_run)
 
 # --- claim, notes ---------------------------------------------------------------------------------
 def test_only_one_worker_gets_the_run(queued_run):
-    assert runs.claim(queued_run.pk) is not None
-    assert runs.claim(queued_run.pk) is None
+    assert runs.QUEUE.claim(queued_run.pk) is not None
+    assert runs.QUEUE.claim(queued_run.pk) is None
     assert fresh(queued_run).status == Status.RUNNING
     assert fresh(queued_run).attempts == 1
 
 
 def test_the_holder_notes_stages_and_beats(queued_run):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     set_back(queued_run, heartbeat_at=15)
     runs.note_stage(queued_run.pk, token, "segmentation", 0.4)
     run = fresh(queued_run)
@@ -109,15 +110,15 @@ def test_the_holder_notes_stages_and_beats(queued_run):
 
 @pytest.mark.parametrize("step", ["beat", "note", "save", "fail"])
 def test_whoever_lost_the_run_writes_no_more(queued_run, findings, step):
-    runs.claim(queued_run.pk)
+    runs.QUEUE.claim(queued_run.pk)
     other = uuid4()
     steps = {
-        "beat": lambda: runs.beat(queued_run.pk, other),
+        "beat": lambda: runs.QUEUE.beat(queued_run.pk, other),
         "note": lambda: runs.note_stage(queued_run.pk, other, "stain", 0.1),
         "save": lambda: runs.save(queued_run.pk, other, findings),
         "fail": lambda: runs.fail(queued_run.pk, other, "x", "y"),
     }
-    with pytest.raises(runs.RunLost):
+    with pytest.raises(HoldLost):
         steps[step]()
     assert fresh(queued_run).status == Status.RUNNING
     assert fresh(queued_run).stage == ""
@@ -154,7 +155,7 @@ def test_the_heat_map_is_clear_where_cold_and_opaque_where_hot(done_run):
 
 
 def test_a_save_that_fails_leaves_neither_rows_nor_files(queued_run, findings, monkeypatch):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
 
     def broken(*_):
         raise OSError("disk full")
@@ -182,7 +183,7 @@ def test_a_save_in_batches_is_whole_and_tells_how_far_it_is(queued_run, findings
         note(run_id, token, stage, progress)
 
     monkeypatch.setattr(runs, "note_stage", noted)
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), findings)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), findings)
     assert [(stage, cells) for stage, _, cells in seen] == [("saving", 0), ("saving", 7), ("saving", 14)]
     assert [progress for _, progress, _ in seen] == sorted({progress for _, progress, _ in seen})
     assert all(runs.ANALYSED <= progress < 1 for _, progress, _ in seen)
@@ -192,7 +193,7 @@ def test_a_save_in_batches_is_whole_and_tells_how_far_it_is(queued_run, findings
 def test_a_save_that_fails_in_the_second_batch_takes_the_first_one_back(
     queued_run, findings, three_batches, monkeypatch
 ):
-    token, insert, left = runs.claim(queued_run.pk), Cell.objects.bulk_create, []
+    token, insert, left = runs.QUEUE.claim(queued_run.pk), Cell.objects.bulk_create, []
 
     def broken(rows):
         left.append((Cell.objects.count(), len(stored_files())))
@@ -209,7 +210,7 @@ def test_a_save_that_fails_in_the_second_batch_takes_the_first_one_back(
 
 
 def test_what_a_killed_save_left_is_replaced(queued_run, findings, three_batches):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     Cell.objects.bulk_create(runs.records.cell_row(queued_run, cell) for cell in findings.cells[:14])
     runs.save(queued_run.pk, token, findings)
     assert Cell.objects.count() == len(findings.cells)
@@ -220,7 +221,7 @@ def test_who_loses_the_run_while_saving_leaves_the_new_holders_rows(
     queued_run, findings, three_batches, monkeypatch
 ):
     """The sweeper gave the run to another, who has begun to save as well."""
-    token, make = runs.claim(queued_run.pk), runs.records.cell_row
+    token, make = runs.QUEUE.claim(queued_run.pk), runs.records.cell_row
 
     def taken_over(run, cell):
         if cell.cell_id == 8:
@@ -228,7 +229,7 @@ def test_who_loses_the_run_while_saving_leaves_the_new_holders_rows(
         return make(run, cell)
 
     monkeypatch.setattr(runs.records, "cell_row", taken_over)
-    with pytest.raises(runs.RunLost):
+    with pytest.raises(HoldLost):
         runs.save(queued_run.pk, token, findings)
     assert Cell.objects.count() == 7
     assert stored_files() == []
@@ -241,7 +242,7 @@ def test_pictures_kept_on_disk_are_fetched_when_they_are_written(queued_run, fin
     spool, cell = Spool(), findings.cells[6]
     explanation = replace(cell.explanation, heatmap=spool.keep(cell.explanation.heatmap))
     kept = replace(cell, crop=spool.keep(cell.crop), explanation=explanation)
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), replace(findings, cells=(kept,)))
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), replace(findings, cells=(kept,)))
     row = queued_run.cells.get()
     with row.crop.open() as file:
         assert np.array_equal(np.asarray(Image.open(file)), cell.crop)
@@ -255,7 +256,7 @@ def test_coverage_and_outcome_come_back_from_their_row(queued_run, findings):
     notice = Notice("low_focus", "The image is out of focus. Focus again and re-scan.")
     quality = replace(findings.quality, clumping=0.4, outcome=Outcome.RESCAN, notices=(notice,))
     found = replace(findings, quality=quality, coverage=coverage)
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), found)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), found)
     again = runs.records.findings(fresh(queued_run), (), findings.aggregate)
     assert (again.coverage, again.quality) == (coverage, quality)
 
@@ -271,9 +272,9 @@ def test_an_older_row_has_the_defaults(done_run):
 
 
 def test_a_finished_run_is_not_saved_again(queued_run, findings):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     runs.save(queued_run.pk, token, findings)
-    with pytest.raises(runs.RunLost):
+    with pytest.raises(HoldLost):
         runs.save(queued_run.pk, token, findings)
     assert Cell.objects.count() == len(findings.cells)
 
@@ -281,7 +282,7 @@ def test_a_finished_run_is_not_saved_again(queued_run, findings):
 # --- fail, retry ----------------------------------------------------------------------------------
 @pytest.fixture
 def failed_run(queued_run):
-    runs.fail(queued_run.pk, runs.claim(queued_run.pk), "unusable_smear", "No cell was found.")
+    runs.fail(queued_run.pk, runs.QUEUE.claim(queued_run.pk), "unusable_smear", "No cell was found.")
     return fresh(queued_run)
 
 
@@ -319,18 +320,18 @@ def test_an_administrator_repeats_nothing(failed_run, administrator):
 
 # --- the sweeper ----------------------------------------------------------------------------------
 def test_a_run_whose_heart_stopped_is_queued_again(queued_run, sent, settings):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     set_back(queued_run, heartbeat_at=settings.RUN_LOST_AFTER_SECONDS + 1)
     runs.sweep()
     assert fresh(queued_run).status == Status.QUEUED
     assert sent == [(runs.ANALYSE_TASK, str(queued_run.pk))]
-    with pytest.raises(runs.RunLost):
-        runs.beat(queued_run.pk, token)
-    assert runs.claim(queued_run.pk) not in (None, token)
+    with pytest.raises(HoldLost):
+        runs.QUEUE.beat(queued_run.pk, token)
+    assert runs.QUEUE.claim(queued_run.pk) not in (None, token)
 
 
 def test_a_beating_run_is_left_alone(queued_run, sent):
-    runs.claim(queued_run.pk)
+    runs.QUEUE.claim(queued_run.pk)
     runs.sweep()
     assert fresh(queued_run).status == Status.RUNNING
     assert sent == []
@@ -338,7 +339,7 @@ def test_a_beating_run_is_left_alone(queued_run, sent):
 
 def test_a_run_that_kills_its_workers_is_given_up(queued_run, sent, settings, case):
     for _ in range(settings.RUN_MAX_ATTEMPTS):
-        assert runs.claim(queued_run.pk)
+        assert runs.QUEUE.claim(queued_run.pk)
         set_back(queued_run, heartbeat_at=settings.RUN_LOST_AFTER_SECONDS + 1)
         runs.sweep()
     run = fresh(queued_run)
@@ -367,6 +368,6 @@ def test_a_case_is_as_far_as_its_last_smear(done_run, clinician, case, field_fil
     second = runs.submit(clinician, case, field_file("second.png", seed=1))
     case.refresh_from_db()
     assert case.status == case.Status.ANALYSING
-    runs.fail(second.pk, runs.claim(second.pk), "unreadable_image", "The file is damaged.")
+    runs.fail(second.pk, runs.QUEUE.claim(second.pk), "unreadable_image", "The file is damaged.")
     case.refresh_from_db()
     assert case.status == case.Status.ATTENTION

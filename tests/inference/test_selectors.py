@@ -22,7 +22,7 @@ def stat_run(clinician, patient, field_file, findings):
         collected_at=datetime(2026, 11, 20, 9, 0, tzinfo=UTC),
     )
     run = runs.submit(clinician, case, field_file())
-    runs.save(run.pk, runs.claim(run.pk), findings)
+    runs.save(run.pk, runs.QUEUE.claim(run.pk), findings)
     return run
 
 
@@ -185,7 +185,7 @@ def test_of_few_cells_only_the_whole_interval_says_high_or_low(counted, outside)
 
 def test_the_figures_of_a_case_pool_its_smears(done_run, clinician, case, field_file, findings):
     second = runs.submit(clinician, case, field_file("second.png", seed=1))
-    runs.save(second.pk, runs.claim(second.pk), findings)
+    runs.save(second.pk, runs.QUEUE.claim(second.pk), findings)
     alone = selectors.smear_results(case.pk)[0].aggregate
     pooled, lines = selectors.case_aggregate(case.pk)
     assert pooled.wbc_count == 2 * alone.wbc_count
@@ -208,5 +208,5 @@ def test_probabilities_survive_float32(queued_run, findings):
     cell = findings.cells[0]
     call = replace(cell.call, probabilities={k: np.float32(v) for k, v in cell.call.probabilities.items()})
     odd = replace(findings, cells=(replace(cell, call=call), *findings.cells[1:]))
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), odd)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), odd)
     assert queued_run.cells.get(number=1).probabilities["neutrophil"] == pytest.approx(0.95)

@@ -55,7 +55,7 @@ def analysed(findings, field_file, patient, clinician):
         ]
         run = runs.submit(actor, case, field_file(seed=len(made) if seed is None else seed))
         found = replace(findings, cells=tuple(cells), networks=networks or findings.networks, **changes)
-        runs.save(run.pk, runs.claim(run.pk), found)
+        runs.save(run.pk, runs.QUEUE.claim(run.pk), found)
         run.refresh_from_db()
         return run
 

@@ -99,7 +99,7 @@ def test_nothing_is_kept_that_was_not_requested_or_was_withdrawn_meanwhile(
     offered, queued_run, findings, clinician
 ):
     staging_requests.request(clinician, queued_run.smear.case)
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     staging_requests.withdraw(clinician, queued_run.smear.case)
     runs.save(queued_run.pk, token, replace(findings, staging=staging()), np.asarray(field_image()))
     assert not StageCall.objects.exists()
@@ -108,7 +108,7 @@ def test_nothing_is_kept_that_was_not_requested_or_was_withdrawn_meanwhile(
 def test_a_request_during_the_analysis_is_staged_afterwards(
     offered, queued_run, findings, clinician, sent, django_capture_on_commit_callbacks
 ):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     staging_requests.request(clinician, queued_run.smear.case)
     assert not StageCall.objects.exists()
     with django_capture_on_commit_callbacks(execute=True):
@@ -215,14 +215,14 @@ def test_a_fault_of_the_program_is_one_neutral_sentence(requested, stage, clinic
 
 def test_the_sweeper_takes_up_what_a_dead_worker_left(requested, settings, sent):
     sent.clear()
-    assert stage_calls.claim(requested.pk)
+    assert stage_calls.QUEUE.claim(requested.pk)
     settings.RUN_LOST_AFTER_SECONDS, settings.RUN_MAX_ATTEMPTS = 60, 2
     long_ago = timezone.now() - timezone.timedelta(seconds=100)
     StageCall.objects.update(heartbeat_at=long_ago)
     tasks.sweep_runs()
     assert StageCall.objects.get().status == Status.QUEUED
     assert sent == [(stage_calls.STAGE_TASK, requested.pk)]
-    assert stage_calls.claim(requested.pk)
+    assert stage_calls.QUEUE.claim(requested.pk)
     StageCall.objects.update(heartbeat_at=long_ago)
     tasks.sweep_runs()
     assert StageCall.objects.get().error_code == "worker_lost"

@@ -37,7 +37,7 @@ def analysed(offered, clinician, case, field_file, findings):
         staging_requests.request(clinician, case)
         run = runs.submit(clinician, case, field_file(seed=seed))
         result = replace(findings, staging=found)
-        runs.save(run.pk, runs.claim(run.pk), result, np.asarray(field_image()))
+        runs.save(run.pk, runs.QUEUE.claim(run.pk), result, np.asarray(field_image()))
         return run
 
     return make

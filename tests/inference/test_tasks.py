@@ -16,18 +16,9 @@ from PIL import Image
 
 from inference import answers, runs, tasks
 from inference.models import AnalysisRun
+from inference.pipeline.cell_words import Description, FocusVerdict, Plausibility, Reading
 from inference.pipeline.errors import UnusableSmear
-from inference.pipeline.findings import (
-    Call,
-    Description,
-    Explanation,
-    FocusVerdict,
-    NetworkUsed,
-    Notice,
-    Plausibility,
-    Reading,
-    SecondCall,
-)
+from inference.pipeline.findings import Call, Explanation, NetworkUsed, Notice, SecondCall
 
 Status = AnalysisRun.Status
 
@@ -193,7 +184,7 @@ def test_a_run_that_is_gone_is_no_error(db):
 def test_progress_within_a_stage_is_not_written_for_every_tile(queued_run, monkeypatch):
     written = []
     monkeypatch.setattr(runs, "note_stage", lambda *columns: written.append(columns[2:]))
-    note = tasks._progress(queued_run, runs.claim(queued_run.pk))
+    note = tasks._progress(queued_run, runs.QUEUE.claim(queued_run.pk))
     for tile in range(100):
         note("segmentation", tile / 200)
     note("classification", 0.6)

@@ -40,7 +40,7 @@ def test_a_queued_run_asks_again_every_second(client_for, clinician, queued_run)
 
 
 def test_a_running_run_shows_its_stage(client_for, clinician, queued_run):
-    token = runs.claim(queued_run.pk)
+    token = runs.QUEUE.claim(queued_run.pk)
     runs.note_stage(queued_run.pk, token, "segmentation", 0.45)
     html = client_for(clinician).get(page("run-status", queued_run.pk)).content.decode()
     assert 'value="0.450"' in html
@@ -51,7 +51,7 @@ def test_a_running_run_shows_its_stage(client_for, clinician, queued_run):
 
 def test_a_failed_run_shows_its_reason_and_can_be_repeated(client_for, clinician, queued_run):
     runs.fail(
-        queued_run.pk, runs.claim(queued_run.pk), "unusable_smear", "No cell was found in <this> image."
+        queued_run.pk, runs.QUEUE.claim(queued_run.pk), "unusable_smear", "No cell was found in <this> image."
     )
     client = client_for(clinician)
     html = client.get(page("run", queued_run.pk)).content.decode()
@@ -74,7 +74,7 @@ def test_the_smears_of_a_case_poll_only_while_one_is_at_work(
 ):
     client = client_for(clinician)
     assert "every 2s" in client.get(page("case-runs", case.pk)).content.decode()
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), findings)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), findings)
     quiet = client.get(page("case-runs", case.pk))
     assert "every 2s" not in quiet.content.decode()
     assert "HX-Trigger" not in quiet
@@ -148,7 +148,7 @@ def judged(queued_run, findings):
     def save(outcome):
         notice = Notice("low_focus", LOW_FOCUS)
         quality = replace(findings.quality, clumping=0.35, outcome=outcome, notices=(notice,))
-        runs.save(queued_run.pk, runs.claim(queued_run.pk), replace(findings, quality=quality))
+        runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), replace(findings, quality=quality))
         return queued_run
 
     return save

@@ -73,7 +73,7 @@ def test_what_was_tried_for_the_second_reader_is_shown_as_tried_and_the_call_sta
     cells = [*findings.cells]
     cells[7] = replace(cells[7], remediation=tried)
     found = replace(findings, cells=tuple(cells))
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), found, np.asarray(field_image()))
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), found, np.asarray(field_image()))
     page = client_for(pathologist).get(f"/runs/{queued_run.pk}/cells/8/").content.decode()
     assert "Called again because the second reader doubts the call, which stays" in page
     assert queued_run.cells.get(number=8).label == "eosinophil"

@@ -145,7 +145,7 @@ def test_new_analyses_are_noticed(drafted, pathologist, clinician, sign, client_
     services.amend(pathologist, selectors.report_for(clinician, drafted.case_id), "Another field")
     case = cases_for(clinician).get(pk=drafted.case_id)
     run = runs.submit(clinician, case, field_file(seed=5))
-    runs.save(run.pk, runs.claim(run.pk), findings)
+    runs.save(run.pk, runs.QUEUE.claim(run.pk), findings)
     assert notice in client.get(page(drafted.case_id)).content.decode()
 
 

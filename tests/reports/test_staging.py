@@ -197,7 +197,7 @@ def test_a_staged_case_is_reported_with_its_stage(
     offer_staging(administrator, True)
     staging_requests.request(clinician, queued_run.smear.case)
     found = replace(findings, staging=staging("pro_b", "leukemia"))
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), found, np.asarray(field_image()))
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), found, np.asarray(field_image()))
     run = selectors.run_for(pathologist, queued_run.pk)
     for cell in selectors.open_cells(run):
         review.decide(pathologist, cell, cell.label)

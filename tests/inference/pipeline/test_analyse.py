@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from inference.pipeline.analyse import STAGES, analyse
+from inference.pipeline.cell_words import Description
 from inference.pipeline.config import DIFFERENTIAL_CLASSES, Config, SegmentationEngine
 from inference.pipeline.errors import NetworkUnavailable, PipelineError, UnusableSmear
-from inference.pipeline.findings import Call, Description, Kind, SecondCall
+from inference.pipeline.findings import Call, Kind, SecondCall
 from inference.pipeline.haematology import NUCLEUS_SURE
 from inference.pipeline.payload import payload
 from inference.pipeline.reasons import Circumstances, review_reasons

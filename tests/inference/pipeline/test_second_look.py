@@ -9,11 +9,12 @@ import pytest
 
 from inference.pipeline import analyse as order
 from inference.pipeline.calls import white_cell_networks
+from inference.pipeline.cell_words import FocusVerdict, Plausibility, Reading
 from inference.pipeline.cells import crop_box
 from inference.pipeline.classification import classify
 from inference.pipeline.config import Augmentation, Config
 from inference.pipeline.explanation import outline_in_square
-from inference.pipeline.findings import FocusVerdict, Plausibility, Reading, Remedy
+from inference.pipeline.findings import Remedy
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.remediation import tightened
 from inference.pipeline.seen_filter import SeenFilter

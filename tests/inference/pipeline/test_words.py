@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from inference.pipeline.cell_words import Morphology
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.criteria import Verdict, table
 from inference.pipeline.description import ATTRIBUTES, describe
-from inference.pipeline.findings import Call, Explanation, Morphology
+from inference.pipeline.findings import Call, Explanation
 from inference.pipeline.haematology import CRITERIA, MEASURED, NAMED, NUCLEUS_SURE, criteria_of
 from inference.pipeline.morphology import measure
 from inference.pipeline.networks import registry

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from inference.pipeline.findings import FocusVerdict, Plausibility, Reading
+from inference.pipeline.cell_words import FocusVerdict, Plausibility, Reading
 from inference.second_reader.choices import Endpoint, Speaks
 from inference.second_reader.prompt import PROMPT_VERSION, ClassContext
 from tests.inference.second_reader.conftest import (

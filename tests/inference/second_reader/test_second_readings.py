@@ -78,7 +78,7 @@ def test_agreement_takes_no_cell_out_of_review(model, findings):
 def test_a_reading_is_kept_and_shown_as_machine_text(model, findings, queued_run, client_for, pathologist):
     model(says(DOUBTFUL))
     read = replace(findings, cells=tuple(with_readings(findings.cells)))
-    runs.save(queued_run.pk, runs.claim(queued_run.pk), read, np.asarray(field_image()))
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), read, np.asarray(field_image()))
     page = client_for(pathologist).get(f"/runs/{queued_run.pk}/cells/8/")
     text = page.content.decode()
     assert "machine text" in text and "The nucleus is round." in text and "llava" in text
