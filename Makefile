@@ -18,14 +18,18 @@ install: .venv/installed
 	deploy/packages run
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
-	npm ci --ignore-scripts --no-audit --no-fund
+	npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 	touch $@
 
-.venv/installed-for-tests: .venv/installed requirements-dev.txt requirements-yolo.txt
+.venv/installed-for-tests: .venv/installed requirements-dev.txt requirements-pretrained.txt requirements-yolo.txt
 	deploy/packages test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r requirements-yolo.txt
+	npm ci --include=dev --ignore-scripts --no-audit --no-fund
 	touch $@
+
+# A process per core, each with whole files of tests.
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile
 
 # One thread per process and no spinning: the tests start workers beside themselves.
 test: export OMP_NUM_THREADS = 1
@@ -36,7 +40,7 @@ test: .venv/installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	WBC_STATE=$$(mktemp -d) $(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/pytest
+	$(PYTEST)
 	if [ -n "$$TEST_POSTGRES_URL" ]; then \
 	  TEST_DATABASE=postgresql $(BIN)/pytest tests/accounts tests/cases tests/inference tests/reports \
 	    --ignore tests/inference/pipeline -m "not browser and not worker" && \

@@ -11,3 +11,4 @@ class AccountsConfig(AppConfig):
         from .permissions import Verb
 
         context.NAV_COUNTS["people"] = (Verb.LAB_PEOPLE, selectors.pending_count)
+        context.NAV_COUNTS["unread"] = (Verb.NOTIFICATION_VIEW, selectors.unread_count)

@@ -7,13 +7,15 @@ from django.core.mail import send_mail
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from .models import Role, User
+from .models import User
+from .permissions import Verb
+from .selectors import people_with
 
 log = logging.getLogger(__name__)
 
 
 def tell_administrators(newcomer: User) -> None:
-    people = User.objects.filter(lab=newcomer.lab, role=Role.ADMINISTRATOR, status=User.Status.ACTIVE)
+    people = people_with(Verb.LAB_PEOPLE, newcomer.lab_id)
     text = _("%(name)s (%(email)s) asks for an account as %(role)s at %(lab)s.") % {
         "name": newcomer.full_name,
         "email": newcomer.email,

@@ -29,12 +29,15 @@ class Verb(TextChoices):
     CASE_CREATE = "case.create", _("open cases")
     CASE_EDIT = "case.edit", _("change cases")
     STAGING_REQUEST = "staging.request", _("request leukemia staging")
+    QUESTION_ASK = "question.ask", _("ask the pathologist a question")
+    QUESTION_ANSWER = "question.answer", _("answer questions")
     SMEAR_UPLOAD = "smear.upload", _("upload smears")
     RUN_VIEW = "run.view", _("see analyses")
     RUN_RETRY = "run.retry", _("repeat an analysis")
     REVIEW_VIEW = "review.view", _("see the review queue")
     REVIEW_CLAIM = "review.claim", _("claim a slide for review")
     REVIEW_DECIDE = "review.decide", _("review cells")
+    SMEAR_COUNT = "smear.count", _("count cells by hand")
     SLIDE_SIGN_OFF = "slide.sign_off", _("sign off slides")
     REPORT_VIEW = "report.view", _("see reports")
     REPORT_DRAFT = "report.draft", _("draft reports")
@@ -44,11 +47,16 @@ class Verb(TextChoices):
     LAB_PEOPLE = "lab.people", _("manage the people of the laboratory")
     LAB_RANGES = "lab.ranges", _("change reference ranges")
     LAB_STAGING = "lab.staging", _("change whether leukemia staging is offered")
+    LAB_NETWORKS = "lab.networks", _("choose the network of the laboratory")
+    LAB_REVIEW = "lab.review", _("change how cells are reviewed")
+    LAB_AGREEMENT = "lab.agreement", _("see how far readers agree")
     LAB_AUDIT = "lab.audit", _("read the audit trail")
+    NOTIFICATION_VIEW = "notification.view", _("see notifications")
     TOKEN_MANAGE = "token.manage", _("manage API tokens")
+    THEME_CHOOSE = "theme.choose", _("choose a theme")
 
 
-EVERYONE = frozenset({Verb.TOKEN_MANAGE})
+EVERYONE = frozenset({Verb.NOTIFICATION_VIEW, Verb.TOKEN_MANAGE, Verb.THEME_CHOOSE})
 CLINICIAN = EVERYONE | {
     Verb.PATIENT_VIEW,
     Verb.PATIENT_CREATE,
@@ -57,6 +65,7 @@ CLINICIAN = EVERYONE | {
     Verb.CASE_CREATE,
     Verb.CASE_EDIT,
     Verb.STAGING_REQUEST,
+    Verb.QUESTION_ASK,
     Verb.SMEAR_UPLOAD,
     Verb.RUN_VIEW,
     Verb.RUN_RETRY,
@@ -64,9 +73,11 @@ CLINICIAN = EVERYONE | {
     Verb.REPORT_DOWNLOAD,
 }
 PATHOLOGIST = CLINICIAN | {
+    Verb.QUESTION_ANSWER,
     Verb.REVIEW_VIEW,
     Verb.REVIEW_CLAIM,
     Verb.REVIEW_DECIDE,
+    Verb.SMEAR_COUNT,
     Verb.SLIDE_SIGN_OFF,
     Verb.REPORT_DRAFT,
     Verb.REPORT_SIGN,
@@ -80,6 +91,9 @@ ADMINISTRATOR = EVERYONE | {
     Verb.LAB_PEOPLE,
     Verb.LAB_RANGES,
     Verb.LAB_STAGING,
+    Verb.LAB_NETWORKS,
+    Verb.LAB_REVIEW,
+    Verb.LAB_AGREEMENT,
     Verb.LAB_AUDIT,
 }
 ROLE_VERBS: dict[Role, frozenset[Verb]] = {
@@ -106,6 +120,11 @@ class Refused(PermissionDenied):
 def may(user: User | AnonymousUser, verb: Verb) -> bool:
     """Whether the role of this person holds the verb; nobody without an active account holds any."""
     return isinstance(user, User) and user.is_active and verb in ROLE_VERBS[Role(user.role)]
+
+
+def roles_with(verb: Verb) -> list[Role]:
+    """The roles that hold a verb."""
+    return [role for role, verbs in ROLE_VERBS.items() if verb in verbs]
 
 
 def require(user: User | AnonymousUser, verb: Verb, target: Model | None = None) -> None:

@@ -7,7 +7,10 @@ from uuid import UUID
 from django.db.models import Model, Q, QuerySet
 from knox.models import get_token_model
 
-from .models import AuditEvent, Lab, ReferenceRange, User
+from .models import AuditEvent, Lab, Notification, RedCellGrade, ReferenceRange, User
+from .permissions import Verb, roles_with
+from .ranges import DEFAULT_GRADES_PERCENT, RedCellLimits
+from .sign_off import SignOffLimits
 
 
 def labs() -> QuerySet[Lab]:
@@ -16,6 +19,10 @@ def labs() -> QuerySet[Lab]:
 
 def find_lab(name: str) -> Lab | None:
     return Lab.objects.filter(name=name).first()
+
+
+def lab_by_slug(slug: str) -> Lab | None:
+    return Lab.objects.filter(slug=slug).first()
 
 
 def find_person(email: str) -> User | None:
@@ -30,10 +37,53 @@ def pending_count(user: User) -> int:
     return people_for(user).filter(status=User.Status.PENDING).count()
 
 
+def people_with(verb: Verb, lab_id: UUID) -> QuerySet[User]:
+    """The people of a laboratory who may do something."""
+    return User.objects.filter(lab_id=lab_id, role__in=roles_with(verb), status=User.Status.ACTIVE)
+
+
+def notifications_for(user: User) -> QuerySet[Notification]:
+    return Notification.objects.filter(recipient=user, lab=user.lab_id)
+
+
+def unread_count(user: User) -> int:
+    return notifications_for(user).filter(read_at=None).count()
+
+
 def ranges_of(lab_id: UUID) -> dict[str, tuple[float, float]]:
     """The laboratory's reference ranges, % of leukocytes as (low, high) by cell class."""
     rows = ReferenceRange.objects.filter(lab_id=lab_id)
     return {row.cell_class: (row.low_percent, row.high_percent) for row in rows}
+
+
+def red_cell_limits(lab_id: UUID) -> RedCellLimits:
+    """The laboratory's limits for red cells; a class without a line of its own has the default ones."""
+    low, high = Lab.objects.values_list("rbc_low_um", "rbc_high_um").get(pk=lab_id)
+    return RedCellLimits((low, high), red_cell_grades(lab_id))
+
+
+def red_cell_grades(lab_id: UUID) -> dict[str, tuple[float, float, float]]:
+    """The limits of the grades of red cells, in % of the classified, by class."""
+    rows = RedCellGrade.objects.filter(lab_id=lab_id)
+    own = {row.cell_class: (row.one_percent, row.two_percent, row.three_percent) for row in rows}
+    return {**DEFAULT_GRADES_PERCENT, **own}
+
+
+def sign_off_limits(lab_id: UUID) -> SignOffLimits:
+    """What the laboratory asks for before a slide is signed off."""
+    lab = Lab.objects.get(pk=lab_id)
+    return SignOffLimits(
+        lab.unseen_percent,
+        lab.least_wbc,
+        lab.least_rbc,
+        lab.least_rbc_for_platelets,
+        tuple(lab.not_critical),
+    )
+
+
+def double_reading_of(lab_id: UUID) -> str:
+    """Which of the reviewed cells a second pathologist calls as well, as a DoubleReading."""
+    return Lab.objects.values_list("double_reading", flat=True).get(pk=lab_id)
 
 
 def staging_is_offered(lab_id: UUID) -> bool:

@@ -1,7 +1,10 @@
 """The verbs about laboratories and people: each checks, writes and audits in one transaction."""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import authenticate
 from django.core.exceptions import ValidationError
@@ -13,11 +16,17 @@ from django.utils.translation import gettext as _
 from knox.models import get_token_model
 
 from . import audit, mail
-from .models import Lab, ReferenceRange, Role, User
+from .models import DoubleReading, Lab, RedCellGrade, ReferenceRange, Role, User
 from .permissions import Verb, require
-from .ranges import DEFAULT_RANGES_PERCENT
+from .ranges import DEFAULT_RANGES_PERCENT, RedCellLimits
+from .sign_off import SignOffLimits
 
 TOKEN_DAYS = 90
+
+# What follows, in the transaction of the change, where a laboratory changes its limits, and how it reviews;
+# apps further right add theirs when they get ready.
+LIMITS_CHANGED: list[Callable[[UUID], None]] = []
+REVIEW_CHANGED: list[Callable[[UUID], None]] = []
 
 
 @transaction.atomic
@@ -128,6 +137,41 @@ def save_ranges(actor: User, ranges: dict[str, tuple[float, float]]) -> None:
         audit.record(
             actor, "lab.ranges", actor.lab, ranges={name: list(pair) for name, pair in ranges.items()}
         )
+        _tell(LIMITS_CHANGED, actor.lab_id)
+
+
+def save_red_cell_limits(actor: User, limits: RedCellLimits) -> None:
+    """Replaces the laboratory's limits for red cells. Analyses that are done keep the sizes they found;
+    grades that no signed report holds follow the new limits."""
+    require(actor, Verb.LAB_RANGES, actor.lab)
+    low, high = limits.diameter_um
+    with transaction.atomic():
+        Lab.objects.filter(pk=actor.lab_id).update(rbc_low_um=low, rbc_high_um=high)
+        _write_grades(actor.lab, limits)
+        grades = {name: list(three) for name, three in limits.grades_percent.items()}
+        audit.record(actor, "lab.red_cells", actor.lab, diameter_um=[low, high], grades=grades)
+        _tell(LIMITS_CHANGED, actor.lab_id)
+    actor.lab.refresh_from_db(fields=["rbc_low_um", "rbc_high_um"])
+
+
+def _write_grades(lab: Lab, limits: RedCellLimits) -> None:
+    lab.red_cell_grades.all().delete()
+    for cell_class, (one, two, three) in limits.grades_percent.items():
+        line = RedCellGrade(
+            lab=lab, cell_class=cell_class, one_percent=one, two_percent=two, three_percent=three
+        )
+        line.full_clean()
+        line.save()
+
+
+def save_sign_off_limits(actor: User, limits: SignOffLimits) -> None:
+    """Replaces what the laboratory asks for before a slide is signed off; what is signed stays so."""
+    require(actor, Verb.LAB_RANGES, actor.lab)
+    wanted = asdict(limits) | {"not_critical": sorted(limits.not_critical)}
+    with transaction.atomic():
+        Lab.objects.filter(pk=actor.lab_id).update(**wanted)
+        audit.record(actor, "lab.sign_off", actor.lab, **wanted)
+    actor.lab.refresh_from_db(fields=list(wanted))
 
 
 def offer_staging(actor: User, offered: bool) -> None:
@@ -138,6 +182,40 @@ def offer_staging(actor: User, offered: bool) -> None:
         if changed.update(staging_offered=offered):
             audit.record(actor, Verb.LAB_STAGING, actor.lab, offered=offered)
     actor.lab.refresh_from_db(fields=["staging_offered"])
+
+
+def save_review_settings(actor: User, double_reading: DoubleReading, blind_percent: int) -> None:
+    """Which cells a second pathologist calls as well, and which share is called without the machine's call in
+    sight. It counts for calls from now on; second readings that nobody has begun end where they are asked for
+    no more."""
+    require(actor, Verb.LAB_REVIEW, actor.lab)
+    chosen: dict[str, Any] = {"double_reading": double_reading, "blind_percent": blind_percent}
+    with transaction.atomic():
+        if Lab.objects.filter(pk=actor.lab_id).exclude(**chosen).update(**chosen):
+            audit.record(actor, Verb.LAB_REVIEW, actor.lab, **chosen)
+            _tell(REVIEW_CHANGED, actor.lab_id)
+    actor.lab.refresh_from_db(fields=[*chosen])
+
+
+def _tell(followers: list[Callable[[UUID], None]], lab_id: UUID) -> None:
+    for follow in followers:
+        follow(lab_id)
+
+
+def choose_mail(actor: User, wanted: bool) -> None:
+    """Whether what a person is notified of comes by mail as well; what already waits for a server follows."""
+    require(actor, Verb.NOTIFICATION_VIEW, actor)
+    with transaction.atomic():
+        if User.objects.filter(pk=actor.pk).exclude(mail_wanted=wanted).update(mail_wanted=wanted):
+            audit.record(actor, "account.mail", actor, wanted=wanted)
+    actor.refresh_from_db(fields=["mail_wanted"])
+
+
+def choose_theme(actor: User, theme: User.Theme) -> None:
+    """How a person's own pages look. It is no act on anything, so that no audit line is left."""
+    require(actor, Verb.THEME_CHOOSE, actor)
+    User.objects.filter(pk=actor.pk).update(theme=theme)
+    actor.theme = theme
 
 
 def create_token(actor: User, days: int = TOKEN_DAYS) -> tuple[str, datetime]:

@@ -1,5 +1,5 @@
 """What other apps may name in their annotations; the rows themselves they get from selectors and services."""
 
-from .models import Lab, Role, User
+from .models import DoubleReading, Lab, Notification, Role, User
 
-__all__ = ["Lab", "Role", "User"]
+__all__ = ["DoubleReading", "Lab", "Notification", "Role", "User"]

@@ -8,15 +8,27 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from . import selectors, services
-from .forms import AuditFilterForm, RangeForm, RoleForm, StagingForm, TokenForm
+from .forms import (
+    AuditFilterForm,
+    DiameterForm,
+    GradeForm,
+    RangeForm,
+    ReviewForm,
+    RoleForm,
+    SignOffForm,
+    StagingForm,
+    ThemeForm,
+    TokenForm,
+)
 from .models import Role, User
 from .permissions import PersonRequest, Verb, verb_required
-from .ranges import LEUKOCYTES
+from .ranges import LEUKOCYTES, RED_CELLS, RedCellLimits
 
 DECISIONS: dict[str, Callable[[User, User], None]] = {
     "approve": services.approve,
@@ -97,6 +109,41 @@ def _limits(form: RangeForm) -> tuple[str, tuple[float, float]]:
     return form.cell_class, (form.cleaned_data["low"], form.cleaned_data["high"])
 
 
+@verb_required(Verb.LAB_RANGES)
+@require_http_methods(["GET", "HEAD", "POST"])
+def red_cells(request: PersonRequest) -> HttpResponse:
+    """Normal diameters and the limits of grades."""
+    known = selectors.red_cell_limits(request.user.lab_id)
+    data = request.POST if request.method == "POST" else None
+    low, high = known.diameter_um
+    sizes = DiameterForm(data, prefix="diameter", initial={"low": low, "high": high})
+    forms = [GradeForm(data, key, str(name), known.grades_percent[key]) for key, name in RED_CELLS.items()]
+    valid = [form.is_valid() for form in (sizes, *forms)]
+    if data is not None and all(valid):
+        diameter_um = sizes.cleaned_data["low"], sizes.cleaned_data["high"]
+        grades = {form.cell_class: form.limits for form in forms}
+        services.save_red_cell_limits(request.user, RedCellLimits(diameter_um, grades))
+        messages.info(request, _("The limits for red cells are saved. Signed reports keep their grades."))
+        return redirect("accounts:red_cells")
+    rows = list(zip(RED_CELLS.values(), forms, strict=True))
+    context = {"sizes": sizes, "rows": rows, "nav_section": "laboratory"}
+    return render(request, "accounts/red_cells.html", context, status=200 if data is None else 422)
+
+
+@verb_required(Verb.LAB_RANGES)
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_off(request: PersonRequest) -> HttpResponse:
+    """What the laboratory asks for before a slide is signed off."""
+    known = selectors.sign_off_limits(request.user.lab_id)
+    form = SignOffForm(request.POST or None, initial=SignOffForm.showing(known))
+    if form.is_valid():
+        services.save_sign_off_limits(request.user, form.limits)
+        messages.info(request, _("The limits for the sign-off are saved. What is signed stays as it is."))
+        return redirect("accounts:sign_off")
+    context = {"form": form, "nav_section": "laboratory"}
+    return render(request, "accounts/sign_off.html", context, status=422 if form.is_bound else 200)
+
+
 @verb_required(Verb.LAB_STAGING)
 @require_POST
 def staging(request: PersonRequest) -> HttpResponse:
@@ -108,6 +155,21 @@ def staging(request: PersonRequest) -> HttpResponse:
     said = _("Leukemia staging is offered.") if offered else _("Leukemia staging is not offered.")
     messages.info(request, said)
     return redirect("accounts:ranges")
+
+
+@verb_required(Verb.LAB_REVIEW)
+@require_http_methods(["GET", "HEAD", "POST"])
+def review(request: PersonRequest) -> HttpResponse:
+    """How cells are reviewed: second pathologist, blind share."""
+    lab = request.user.lab
+    kept = {"double_reading": lab.double_reading, "blind_percent": lab.blind_percent}
+    form = ReviewForm(request.POST if request.method == "POST" else None, initial=kept)
+    if form.is_valid():
+        services.save_review_settings(request.user, **form.cleaned_data)
+        messages.info(request, _("The settings of the review are saved. They count for calls from now on."))
+        return redirect("accounts:review")
+    context = {"form": form, "nav_section": "laboratory"}
+    return render(request, "accounts/review.html", context, status=422 if form.is_bound else 200)
 
 
 @verb_required(Verb.LAB_AUDIT)
@@ -140,3 +202,19 @@ def revoke(request: PersonRequest, digest: str) -> HttpResponse:
     services.revoke_token(request.user, token)
     messages.info(request, _("The token is revoked."))
     return redirect("accounts:tokens")
+
+
+@verb_required(Verb.THEME_CHOOSE)
+@require_POST
+def theme(request: PersonRequest) -> HttpResponse:
+    """Stores the theme. A script has dressed the page already; without one the page is loaded again."""
+    form = ThemeForm(request.POST)
+    if not form.is_valid():
+        return HttpResponse(
+            _("There is no such theme: choose system, light or dark."), status=422, content_type="text/plain"
+        )
+    services.choose_theme(request.user, form.cleaned_data["theme"])
+    if "HX-Request" in request.headers:
+        return HttpResponse(status=204)
+    back = request.POST.get("next", "")
+    return redirect(back if url_has_allowed_host_and_scheme(back, {request.get_host()}) else "/")

@@ -1,9 +1,10 @@
 """What heat maps cost, and how far they can be believed, per method and network.
 
-python benchmarks/explanations.py ../shared/data [--weights FOLDER …] [--cells 100]
+python benchmarks/explanations.py ../shared/data [--networks wbc rbc] [--weights FOLDER …] [--cells 100]
 
-Cells of two laboratories' validation part and of one that no network has learnt from go the product's way:
-cut out, called, and explained as called. Prints two markdown tables. The first is the median time for 16
+White cells of two laboratories' validation part and of one that no network has learnt from, and labelled red
+cells of two laboratories' validation part go the product's way: cut out, called, and explained as called.
+Prints two markdown tables. The first is the median time for 16
 cells, without receipts, with them and with words too, each beside the processor time of all threads, which
 counts where other work keeps the machine busy. The second holds the means over the cells: the probability of
 the class while the hottest places are blurred (deletion) and brought back (insertion), the same for random
@@ -15,7 +16,7 @@ the network.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter, process_time
@@ -24,27 +25,35 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from inference.pipeline.classification import Calibration
+from inference.pipeline.classification import Calibration, answers
 from inference.pipeline.explanation import explain
 from inference.pipeline.faithfulness import receipts
 from inference.pipeline.findings import Call, Explanation, Image, Method, Outline, Receipt
-from inference.pipeline.levels import mask_of
+from inference.pipeline.levels import mask_of, shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.nucleus import nucleus_mask
+from inference.pipeline.red_cell_findings import RedCellMeasures
+from inference.pipeline.red_cell_measures import circularity, elongation, pallor_ratio
+from inference.pipeline.red_cell_words import describe
 from inference.pipeline.seen_colours import AS_IS
 from inference.pipeline.words import Cut, in_words
 from inference.training.evaluate_wbc import ask, cut_squares
 from inference.training.labels import samples
+from inference.training.laboratories import VAL
+from inference.training.rbc_cells import RED_LABORATORIES, cut_field, evenly
+from inference.training.rbc_run import outline_of
 
-SETS = {"wbc_pbc": "val", "wbc_apl": "val", "wbc_ood_jiangxi": "ood_dev"}
+WHITE = {"wbc_pbc": "val", "wbc_apl": "val", "wbc_ood_jiangxi": "ood_dev"}
+RED = {"rbc_chula": "chula", "rbc_sickle_uganda": "uganda"}
+"""The laboratories of red cells by the names of their data sets."""
 TIMED, ROUNDS = 16, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The found cells of one set: crops as explained, outlines, masks, nuclei, what each is called, what it
-    is called second, and the calls."""
+    """The found cells of one set: crops as explained, outlines, masks, nuclei (none of red cells), what each
+    is called, what it is called second, and the calls."""
 
     crops: list[Image]
     outlines: list[Outline]
@@ -61,8 +70,8 @@ class Cells:
         return replace(self, labels=self.seconds)
 
 
-def cells_of(folder: Path, split: str, count: int, network: Network) -> Cells:
-    listed = samples(folder, split)
+def white_cells(data: Path, name: str, count: int, network: Network) -> Cells:
+    listed = samples(data / name, WHITE[name])
     chosen = [listed[place] for place in np.linspace(0, len(listed) - 1, count).round().astype(int)]
     squares = [square for square in cut_squares(chosen, network.card) if square.found]
     crops = [square.views[AS_IS][0] for square in squares]
@@ -71,10 +80,59 @@ def cells_of(folder: Path, split: str, count: int, network: Network) -> Cells:
     said = ask(squares, network)
     called = zip(Calibration.of(network.card).calls(said.logits), said.attributes, strict=True)
     calls = [replace(call, attributes=attributes) for call, attributes in called]
-    shares = [call.probabilities for call in calls]
-    labels, seconds = zip(*(sorted(of, key=of.__getitem__)[:-3:-1] for of in shares), strict=True)
     outlines = [square.outline for square in squares]
-    return Cells(crops, outlines, masks, nuclei, [*labels], [*seconds], calls)
+    return Cells(crops, outlines, masks, nuclei, *likeliest(calls), calls)
+
+
+def red_cells(data: Path, name: str, count: int, network: Network) -> Cells:
+    """Of half as many fields as cells every so-manieth labelled cell that was found."""
+    labelled = [field for field in RED_LABORATORIES[RED[name]](data, VAL) if field.points]
+    # Of the photographs of single sickle cells every field has only one.
+    several = evenly(labelled, count if len(labelled[0].points) == 1 else count // 2)
+    found = [cell for field in several for cell in cut_field(replace(field, normals=0))]
+    cells = evenly(found, count)
+    views = {
+        name: [shown(name, cell.image, cell.mask) for cell in cells] for name in network.card.input.views
+    }
+    calls = Calibration.of(network.card).calls(answers(views, network).logits)
+    crops, masks = [cell.image for cell in cells], [cell.mask for cell in cells]
+    return Cells(crops, [outline_of(mask) for mask in masks], masks, [], *likeliest(calls), calls)
+
+
+def likeliest(calls: Sequence[Call]) -> tuple[list[str], list[str]]:
+    """The most likely class of each cell, and the second."""
+    shares = [call.probabilities for call in calls]
+    first, second = zip(*(sorted(of, key=of.__getitem__)[:-3:-1] for of in shares), strict=True)
+    return [*first], [*second]
+
+
+def in_white_words(cells: Cells, made: Sequence[Explanation], network: Network) -> None:
+    for crop, outline, call, one in zip(cells.crops, cells.outlines, cells.calls, made, strict=True):
+        in_words(Cut(crop, outline), call, network.card, one)
+
+
+def in_red_words(cells: Cells, made: Sequence[Explanation], network: Network) -> None:
+    """With the measures of the crop, though the product has them from the classification."""
+    for crop, outline, call, one in zip(cells.crops, cells.outlines, cells.calls, made, strict=True):
+        points = np.asarray(outline, np.float32)
+        shape = circularity(points), elongation(points), pallor_ratio(crop, outline)
+        describe(call.label, RedCellMeasures(None, None, 1.0, *shape), one)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The cells that one network calls: the data sets, how cells are taken from one, how they are put into
+    words."""
+
+    sets: Sequence[str]
+    cells: Callable[[Path, str, int, Network], Cells]
+    words: Callable[[Cells, Sequence[Explanation], Network], None]
+
+
+STREAMS: Mapping[str, Stream] = {
+    registry.WBC_NETWORK: Stream([*WHITE], white_cells, in_white_words),
+    registry.RBC_NETWORK: Stream([*RED], red_cells, in_red_words),
+}
 
 
 def explained(cells: Cells, network: Network, method: Method, tried: bool) -> list[Explanation]:
@@ -84,7 +142,7 @@ def explained(cells: Cells, network: Network, method: Method, tried: bool) -> li
         cells.labels,
         cells.outlines,
         how,
-        nuclei=cells.nuclei,
+        nuclei=cells.nuclei or None,
         method=method,
         tried_on=network if tried else None,
     )
@@ -103,15 +161,11 @@ def milliseconds(made: Callable[[], object]) -> str:
 
 
 def timed(cells: Cells, network: Network, method: Method) -> list[str]:
-    def worded() -> None:
-        made = explained(cells, network, method, tried=True)
-        for crop, outline, call, one in zip(cells.crops, cells.outlines, cells.calls, made, strict=True):
-            in_words(Cut(crop, outline), call, network.card, one)
-
+    words = STREAMS[network.card.name].words
     ways = (
         lambda: explained(cells, network, method, tried=False),
         lambda: explained(cells, network, method, tried=True),
-        worded,
+        lambda: words(cells, explained(cells, network, method, tried=True), network),
     )
     return [milliseconds(way) for way in ways]
 
@@ -124,7 +178,8 @@ def means(given: Sequence[Receipt]) -> list[str]:
 
 def shares(made: Sequence[Explanation]) -> list[str]:
     names = ("focus_ratio", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
-    columns = [f"{np.mean([getattr(one, name) for one in made]):.2f}" for name in names]
+    parts = ([getattr(one, name) for one in made] for name in names)
+    columns = ["" if None in part else f"{np.mean(part):.2f}" for part in parts]
     low, middle, high = np.quantile([one.strength for one in made], (0.1, 0.5, 0.9))
     return [*columns, f"{low:.2g} / {middle:.2g} / {high:.2g}"]
 
@@ -136,7 +191,7 @@ def likeness(made: Sequence[Explanation], others: Sequence[Explanation]) -> str:
 
 
 def faithfulness(name: str, cells: Cells, network: Network) -> list[list[str]]:
-    head = [network.card.version, network.card.architecture, name, str(len(cells.crops))]
+    head = [network.card.name, network.card.version, name, str(len(cells.crops))]
     rows = []
     for method in Method:
         made = explained(cells, network, method, tried=True)
@@ -153,19 +208,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main(data: Path, folders: Sequence[Path], count: int) -> None:
+def main(data: Path, names: Sequence[str], folders: Sequence[Path], count: int) -> None:
     times, trials = [], []
-    for folder in folders:
-        network = runtime.load(registry.WBC_NETWORK, folder)
-        for name, split in SETS.items():
-            cells = cells_of(data / name, split, count, network)
+    for network in (runtime.load(name, folder) for name in names for folder in folders):
+        stream = STREAMS[network.card.name]
+        for name in stream.sets:
+            cells = stream.cells(data, name, count, network)
             trials += faithfulness(name, cells, network)
         for method in Method:
             some = cells.first(TIMED)
-            times.append([network.card.version, method.value, *timed(some, network, method)])
+            head = [network.card.name, network.card.version, method.value]
+            times.append([*head, *timed(some, network, method)])
     columns = (f"{TIMED} maps, ms (processor)", "with receipts", "and words")
-    print(table(("network", "method", *columns), times), end="\n\n")
-    head = "network,architecture,cells,n,map,deletion,insertion,random deletion,random insertion,reliable"
+    print(table(("network", "version", "method", *columns), times), end="\n\n")
+    head = "network,version,cells,n,map,deletion,insertion,random deletion,random insertion,reliable"
     parts = "on cell,nucleus,cytoplasm,background,strength 10 % / 50 % / 90 %,as for second class"
     print(table(f"{head},{parts}".split(","), trials))
 
@@ -173,8 +229,9 @@ def main(data: Path, folders: Sequence[Path], count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--networks", nargs="+", choices=STREAMS, default=[*STREAMS])
     parser.add_argument("--weights", type=Path, nargs="+", default=[registry.WEIGHTS])
     parser.add_argument("--cells", type=int, default=100)
     given = parser.parse_args()
     torch.set_num_threads(2)
-    main(given.data, given.weights, given.cells)
+    main(given.data, given.networks, given.weights, given.cells)

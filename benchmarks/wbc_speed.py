@@ -16,7 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline import cells
-from inference.pipeline.classification import TURNS, Calibration, augmentation_of, score
+from inference.pipeline.classification import TURNS, Calibration, answers, augmentation_of
 from inference.pipeline.config import Config
 from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import Image, Instance
@@ -50,11 +50,11 @@ def ours(pairs: list[tuple[Image, Instance]], network: Network, colours: SeenCol
     after_cut = perf_counter()
     views = colours.views(crops, outlines)
     after_views = perf_counter()
-    logits = score(views, network, BATCH)
-    after_score = perf_counter()
+    logits = answers(views, network, BATCH).logits
+    after_network = perf_counter()
     Calibration.of(network.card).calls(logits)
     ended = perf_counter()
-    steps = np.diff([started, after_cut, after_views, after_score, ended])
+    steps = np.diff([started, after_cut, after_views, after_network, ended])
     each = dict(zip(("crop", "views", "network", "calibration"), 1000 * steps / len(pairs), strict=True))
     return {**each, "whole": 1000 * (ended - started) / len(pairs)}
 
@@ -76,7 +76,7 @@ def single(views: dict[str, list[Image]], network: Network) -> float:
     count = len(next(iter(views.values())))
     started = perf_counter()
     for place in range(count):
-        score({name: [crops[place]] for name, crops in views.items()}, network)
+        answers({name: [crops[place]] for name, crops in views.items()}, network)
     return 1000 * (perf_counter() - started) / count
 
 

@@ -72,7 +72,7 @@ class WorklistForm(forms.Form):
     q = forms.CharField(
         label=_("Accession number, MRN or name"),
         required=False,
-        widget=forms.TextInput(attrs={"type": "search"}),
+        widget=forms.TextInput(attrs={"type": "search", "data-hotkey": "/"}),
     )
     priority = forms.ChoiceField(
         label=_("Priority"), required=False, choices=[("", _("Any")), *Case.Priority.choices]
@@ -89,5 +89,7 @@ class WorklistForm(forms.Form):
 
 class SearchForm(forms.Form):
     q = forms.CharField(
-        label=_("MRN or name"), required=False, widget=forms.TextInput(attrs={"type": "search"})
+        label=_("MRN or name"),
+        required=False,
+        widget=forms.TextInput(attrs={"type": "search", "data-hotkey": "/"}),
     )

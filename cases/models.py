@@ -63,6 +63,7 @@ class Case(models.Model):
     scanner = models.CharField(_("microscope or scanner"), max_length=80, blank=True)
     pixel_um = models.FloatField(_("pixel size, µm"), null=True, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.NEW, db_index=True)
+    status_since = models.DateTimeField(default=timezone.now, editable=False)
     staging_requested_by = models.ForeignKey(
         "accounts.User", models.PROTECT, null=True, blank=True, related_name="+"
     )
@@ -87,6 +88,54 @@ class Case(models.Model):
     def staging_requested(self) -> bool:
         """Whether leukemia staging was asked for; without it none is run."""
         return self.staging_requested_at is not None
+
+
+class CaseLook(models.Model):
+    """When a person last had a case before them, and how it stood then."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="looks")
+    person = models.ForeignKey("accounts.User", models.CASCADE, related_name="+")
+    status = models.CharField(max_length=12, choices=Case.Status.choices)
+    looked_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["case", "person"], name="one_look_per_person")]
+
+    def __str__(self) -> str:
+        return f"{self.person_id} {self.case_id}: {self.status}"
+
+
+class Question(models.Model):
+    """What somebody asks the pathologist about a case; open until it has an answer. Never changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    lab = models.ForeignKey("accounts.Lab", models.PROTECT, related_name="+")
+    case = models.ForeignKey(Case, models.PROTECT, related_name="questions")
+    text = models.TextField()
+    asked_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["asked_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.case_id}: {self.pk}"
+
+
+class Answer(models.Model):
+    """An answer to a question; a later one adds to it. Never changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    question = models.ForeignKey(Question, models.PROTECT, related_name="answers")
+    text = models.TextField()
+    answered_by = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    answered_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["answered_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.question_id}: {self.pk}"
 
 
 def original_path(smear: "Smear", filename: str) -> str:

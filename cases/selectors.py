@@ -1,24 +1,25 @@
 """What may be read of patients, cases and smears; always of one laboratory."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Case as CaseWhen
-from django.db.models import Count, Max, Q, QuerySet, Value, When
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
-from accounts.types import Role, User
+from accounts.types import User
 
-from .models import Case, Patient, Smear, Upload
+from .models import Answer, Case, Patient, Question, Smear, Upload
 
-Status = Case.Status
+
+def stat_first(case: str = "") -> CaseWhen:
+    """Orders STAT before routine; `case` leads from the rows to their case, such as "run__smear__case__"."""
+    return CaseWhen(When(**{f"{case}priority": Case.Priority.STAT}, then=0), default=1)
+
+
 UNFINISHED = Q(smear=None, refusal_code="")
-STAT_FIRST = CaseWhen(When(priority=Case.Priority.STAT, then=0), default=1)
 
 
 def patients_for(user: User) -> QuerySet[Patient]:
@@ -89,71 +90,19 @@ def with_smears(cases: QuerySet[Case]) -> QuerySet[Case]:
     return cases.annotate(smear_count=Count("smears"))
 
 
-# --- worklists ------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class Tab:
-    """One list of a role's work: the cases in `statuses`; `own`: only one's own; `done`: the newest first."""
-
-    key: str
-    title: Any
-    statuses: tuple[str, ...]
-    empty: Any
-    own: bool = False
-    done: bool = False
-
-    def condition(self, user: User) -> Q:
-        chosen = Q(status__in=self.statuses)
-        return chosen & Q(created_by=user) if self.own else chosen
+# --- questions ------------------------------------------------------------------------------------
+UNANSWERED = ~Exists(Answer.objects.filter(question=OuterRef("pk")))
 
 
-OPEN = tuple(status for status in Status.values if status != Status.REPORTED)
-MINE = Tab("mine", _("My open cases"), OPEN, _("You have no open case."), own=True)
-ALL_OPEN = Tab("open", _("All open"), OPEN, _("The laboratory has no open case."))
-WAITING = Tab(
-    "waiting", _("Waiting"), (Status.NEW, Status.ANALYSING), _("No case waits for smears or analysis.")
-)
-FAILED = Tab("failed", _("Failed"), (Status.ATTENTION,), _("No analysis has failed."))
-REVIEW = Tab("review", _("In review"), (Status.REVIEW,), _("No case is in review."))
-READY = Tab("ready", _("Ready to report"), (Status.READY,), _("No case waits for its report."))
-REPORTED = Tab("reported", _("Reported"), (Status.REPORTED,), _("No case has been reported yet."), done=True)
-TABS: dict[str, tuple[Tab, ...]] = {
-    Role.CLINICIAN: (MINE, ALL_OPEN, WAITING, FAILED, REPORTED),
-    Role.PATHOLOGIST: (REVIEW, READY, ALL_OPEN, FAILED, REPORTED),
-    Role.ADMINISTRATOR: (ALL_OPEN, FAILED, REPORTED),
-}
+def questions_for(user: User) -> QuerySet[Question]:
+    """Questions with their answers, the oldest first."""
+    rows = Question.objects.filter(lab=user.lab_id).select_related("case", "asked_by")
+    return rows.prefetch_related("answers__answered_by")
 
 
-@dataclass(frozen=True, slots=True)
-class Worklist:
-    """The chosen tab with its cases in the order of work, and every tab of the role with its count."""
-
-    tab: Tab
-    tabs: tuple[tuple[Tab, int], ...]
-    cases: QuerySet[Case]
-
-
-def worklist(user: User, filters: Mapping[str, Any]) -> Worklist:
-    """`filters`: tab, q, priority, collected_from, collected_to. No tab: the first that holds a case."""
-    found = _filtered(cases_for(user), filters)
-    tabs = TABS[user.role]
-    counts = found.aggregate(**{tab.key: Count("pk", filter=tab.condition(user)) for tab in tabs})
-    counted = tuple((tab, counts[tab.key]) for tab in tabs)
-    first = next((tab for tab, count in counted if count), tabs[0])
-    tab = next((tab for tab in tabs if tab.key == filters.get("tab")), first)
-    order = "-created_at" if tab.done else "created_at"
-    cases = with_smears(found.filter(tab.condition(user))).order_by(STAT_FIRST, order, "pk")
-    return Worklist(tab, counted, cases)
-
-
-def _filtered(cases: QuerySet[Case], filters: Mapping[str, Any]) -> QuerySet[Case]:
-    columns = {
-        "priority": "priority",
-        "status": "status",
-        "collected_from": "collected_at__date__gte",
-        "collected_to": "collected_at__date__lte",
-    }
-    wanted = {column: filters[name] for name, column in columns.items() if filters.get(name)}
-    return search_cases(cases.filter(**wanted), filters.get("q") or "")
+def open_questions(user: User) -> QuerySet[Question]:
+    """Those without an answer: of STAT cases first, then the oldest."""
+    return questions_for(user).filter(UNANSWERED).order_by(stat_first("case__"), "asked_at", "pk")
 
 
 # --- facts for reports ----------------------------------------------------------------------------

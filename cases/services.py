@@ -16,13 +16,14 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, notifications
+from accounts.notifications import Event
 from accounts.permissions import Verb, require
 from accounts.selectors import staging_is_offered
 from accounts.types import User
 
 from . import uploads
-from .models import Case, Patient, Smear
+from .models import Case, CaseLook, Patient, Smear
 from .parts import ReceivedFile
 from .uploads import UploadRefused
 
@@ -81,6 +82,7 @@ def create_case(actor: User, patient: Patient, *, staging_requested: bool = Fals
     case = Case(lab=actor.lab, patient=patient, created_by=actor, **fields)
     _save(case, "accession", _("A case with this accession number is already open or reported."))
     audit.record(actor, Verb.CASE_CREATE, case, priority=case.priority)
+    note_look(actor, case)
     if staging_requested:
         _request_at_opening(actor, case)
     return case
@@ -279,11 +281,19 @@ def lock_case(case_id: UUID) -> Case:
     return Case.objects.select_for_update().get(pk=case_id)
 
 
-def move_case(case_id: UUID, expected: Collection[str], to: str) -> bool:
-    """Compare-and-swap of the status; False when the case stood elsewhere."""
-    return bool(Case.objects.filter(pk=case_id, status__in=expected).update(status=to))
-
-
 def set_case_status(case_id: UUID, status: str) -> None:
     """For the caller that holds `lock_case` and has derived the status from what the case holds."""
-    Case.objects.filter(pk=case_id).update(status=status)
+    others = Case.objects.filter(pk=case_id).exclude(status=status)
+    others.update(status=status, status_since=timezone.now())
+
+
+def tell_author(event: Event, *others: User) -> None:
+    """Tell the person who opened the case, and others it concerns, inside the transaction of the event."""
+    notifications.notify([event.case.created_by, *others], event)
+
+
+def note_look(person: User, case: Any) -> None:
+    """The person has the case before them as it stands; the worklist tells what changes from here on."""
+    seen = {"status": case.status, "looked_at": timezone.now()}
+    CaseLook.objects.update_or_create(case=case, person=person, defaults=seen)
+    notifications.read_about(person, case.pk)

@@ -1,5 +1,6 @@
 """Pages of the worklist, of patients and of cases; the pictures of smears."""
 
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +12,16 @@ from django.db.models import QuerySet
 from django.forms import BaseForm, model_to_dict
 from django.http import FileResponse, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from accounts.permissions import PersonRequest, Verb, may, verb_required
 from accounts.selectors import audit_of
 
-from . import resumable, selectors, services
+from . import resumable, selectors, services, worklists
 from .forms import CaseForm, NewCaseForm, PatientForm, SearchForm, WorklistForm
 from .models import Case, Patient, Smear
 from .parts import UploadBusy
@@ -36,19 +39,34 @@ def _page(request: PersonRequest, rows: QuerySet[Any]) -> Page:
 
 @require_safe
 @verb_required(Verb.CASE_VIEW)
+@never_cache
 def worklist(request: PersonRequest) -> HttpResponse:
     form = WorklistForm(request.GET)
     form.is_valid()
     asked = {name: value for name, value in form.cleaned_data.items() if value}
-    work = selectors.worklist(request.user, asked)
+    work = worklists.worklist(request.user, asked)
+    page = _page(request, work.cases)
+    rows = worklists.rows(request.user, page.object_list)
     context = {
         "form": form,
         "work": work,
-        "page": _page(request, work.cases),
+        "page": page,
+        "rows": rows,
         "filtered": bool(asked.keys() - {"tab"}),
+        "busy": any(fact.progress is not None for row in rows for fact in row.facts),
         "nav_section": "worklist",
     }
-    return render(request, "cases/worklist.html", context)
+    return _live(request, context)
+
+
+def _live(request: PersonRequest, context: dict[str, Any]) -> HttpResponse:
+    """The whole page or, for htmx, its list; nothing while the list is what the page shows already."""
+    listing = render_to_string("cases/partials/worklist.html", context, request)
+    seen = sha256(listing.encode()).hexdigest()
+    if request.headers.get("X-Seen") == seen:
+        return HttpResponse(status=204)
+    part = "cases/partials/live_worklist.html" if request.headers.get("HX-Request") else "cases/worklist.html"
+    return render(request, part, {**context, "listing": listing, "seen": seen})
 
 
 # --- patients -------------------------------------------------------------------------------------
@@ -176,6 +194,7 @@ def patient_choice(request: PersonRequest) -> HttpResponse:
 @verb_required(Verb.CASE_VIEW)
 def case(request: PersonRequest, pk: UUID) -> HttpResponse:
     row = _case(request, pk)
+    services.note_look(request.user, row)
     context = {"case": row, "nav_section": "worklist", **_uploading(request, row)}
     if may(request.user, Verb.LAB_AUDIT):
         context["trail"] = audit_of(request.user, row, row.accession)[:TRAIL_LINES]

@@ -21,21 +21,25 @@ from rest_framework.serializers import Serializer
 from accounts.permissions import Verb
 from cases.selectors import cases_for, uploads_for
 from cases.uploads import UploadRefused
-from inference import handing_in, heat_maps, predictions, review, runs, selectors
+from inference import blind, handing_in, heat_maps, predictions, review, review_queue, runs, selectors
+from inference.agreements import lab_agreement
 from inference.doors import CONFLICT, REFUSALS, REFUSED, Door, finished_run
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.findings import Method
+from inference.pipeline.findings import Kind, Method
 from inference.serializers import (
     CaseSmearSerializer,
     DecisionSerializer,
     ErrorAnswer,
     HeatMapSerializer,
+    LabAgreementSerializer,
     OpenCellSerializer,
     PredictionSerializer,
     ReviewSerializer,
     RunSerializer,
     SimilarSerializer,
+    SkippedSerializer,
+    SkipSerializer,
     SmearUploadSerializer,
 )
 from inference.similar import similar
@@ -135,7 +139,8 @@ class RunResult(Door):
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT, **REFUSALS, **CONFLICT})
     def get(self, request: Request, run_id: UUID) -> Response:
-        return Response(selectors.result_payload(finished_run(self.person, run_id)))
+        run = finished_run(self.person, run_id)
+        return Response(selectors.result_payload(run, blind.veil(self.person, run).over_all))
 
 
 class RunOverlay(Door):
@@ -148,6 +153,8 @@ class RunOverlay(Door):
         run = finished_run(self.person, run_id)
         if not run.overlay:
             raise Http404
+        if blind.veil(self.person, run).machine:
+            raise blind.Hidden
         return FileResponse(run.overlay.open(), content_type="image/png")
 
 
@@ -159,6 +166,7 @@ class SimilarCells(Door):
     @extend_schema(responses={200: SimilarSerializer, **REFUSALS, **CONFLICT})
     def get(self, request: Request, run_id: UUID, number: int) -> Response:
         cell = get_object_or_404(finished_run(self.person, run_id).cells, number=number)
+        blind.refuse_hidden(self.person, cell)
         return Response(SimilarSerializer(similar(self.person, cell)).data)
 
 
@@ -183,7 +191,11 @@ class CellHeatMap(Door):
     @extend_schema(
         parameters=[
             OpenApiParameter("method", enum=[*Method], description="How the map is made."),
-            OpenApiParameter("label", enum=WBC_CLASSES, description="The class it speaks for; the call's."),
+            OpenApiParameter(
+                "label",
+                enum=[*WBC_CLASSES, *heat_maps.EXPLAINED[Kind.RBC]],
+                description="The class it speaks for; the call's. One of the cell's own kind.",
+            ),
         ],
         responses={
             200: HeatMapSerializer,
@@ -196,12 +208,15 @@ class CellHeatMap(Door):
     )
     def get(self, request: Request, run_id: UUID, number: int) -> Response:
         cell = get_object_or_404(finished_run(self.person, run_id).cells, number=number)
+        blind.refuse_hidden(self.person, cell)
         asked = request.query_params.get("method", ""), request.query_params.get("label", "")
         return Response(HeatMapSerializer(heat_maps.heat_map(self.person, cell, *asked)).data)
 
 
 class ReviewQueue(Door, generics.ListAPIView):
-    """The cells that wait for a person, across cases: STAT first, then the oldest."""
+    """The cells that wait for the caller, across cases: first those whose call could change a flag, a
+    threshold or the side of a reference limit, then STAT, then the oldest; what the caller skipped last. Of
+    cells called blind, what the machine says is null until the caller has called them."""
 
     permission_verbs = {"get": Verb.REVIEW_VIEW}
     serializer_class = OpenCellSerializer
@@ -211,11 +226,17 @@ class ReviewQueue(Door, generics.ListAPIView):
     def get_queryset(self) -> QuerySet[Cell]:
         if getattr(self, "swagger_fake_view", False):
             return self.queryset
-        return selectors.queue(self.person)
+        return review_queue.queue(self.person)
+
+    def paginate_queryset(self, queryset: Any) -> list[Any] | None:
+        page = super().paginate_queryset(queryset)
+        return None if page is None else [blind.for_reader(cell) for cell in page]
 
 
 class Decide(Door):
-    """Put a person's word beside the machine's; `id` is the cell's."""
+    """Put a person's word beside the machine's; `id` is the cell's. Where a second pathologist's call is
+    asked for, the word of another than the first is that call; where the two differ, a third one's settles
+    it."""
 
     permission_verbs = {"post": Verb.REVIEW_DECIDE}
 
@@ -235,6 +256,39 @@ class Decide(Door):
         sent.is_valid(raise_exception=True)
         decided = review.decide(self.person, cell, **sent.validated_data)
         return Response(ReviewSerializer(decided).data, status=status.HTTP_201_CREATED)
+
+
+class Skip(Door):
+    """Leave a cell open for now: it moves behind the others for the caller; `id` is the cell's."""
+
+    permission_verbs = {"post": Verb.REVIEW_DECIDE}
+
+    @extend_schema(
+        request=SkipSerializer,
+        responses={
+            201: SkippedSerializer,
+            400: OpenApiResponse(ErrorAnswer, "Fields are missing or malformed."),
+            **REFUSALS,
+            **CONFLICT,
+            **REFUSED,
+        },
+    )
+    def post(self, request: Request, cell_id: int) -> Response:
+        cell = selectors.cell_for(self.person, cell_id)
+        sent = SkipSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        skipped = review.skip(self.person, cell, **sent.validated_data)
+        return Response(SkippedSerializer(skipped).data, status=status.HTTP_201_CREATED)
+
+
+class ReaderAgreement(Door):
+    """How far the readers of the laboratory agree with each other and with the machine."""
+
+    permission_verbs = {"get": Verb.LAB_AGREEMENT}
+
+    @extend_schema(responses={200: LabAgreementSerializer, 401: REFUSALS[401], 403: REFUSALS[403]})
+    def get(self, request: Request) -> Response:
+        return Response(LabAgreementSerializer(lab_agreement(self.person)).data)
 
 
 class Predict(Door):
@@ -274,5 +328,7 @@ urlpatterns = [
     path("api/v1/runs/<uuid:run_id>/retry/", RunRetry.as_view(), name="api-retry"),
     path("api/v1/review/", ReviewQueue.as_view(), name="api-review"),
     path("api/v1/review/<int:cell_id>/decide/", Decide.as_view(), name="api-decide"),
+    path("api/v1/review/<int:cell_id>/skip/", Skip.as_view(), name="api-skip"),
+    path("api/v1/agreement/", ReaderAgreement.as_view(), name="api-agreement"),
     path("api/v1/predict/", Predict.as_view(), name="api-predict"),
 ]

@@ -10,10 +10,15 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from accounts.context import NAV_COUNTS
         from accounts.permissions import Verb
+        from accounts.services import LIMITS_CHANGED, REVIEW_CHANGED
+        from cases.standings import SOURCES
 
-        from . import checks, selectors
+        from . import case_states, checks, double_reading, review_queue, what_matters
 
         register(checks.networks_are_whole, "inference")
         register(checks.segmentation_engine_is_known, "inference")
         register(checks.second_reader_is_whole, "inference")
-        NAV_COUNTS["review"] = (Verb.REVIEW_VIEW, selectors.queue_count)
+        SOURCES["analyses"] = case_states.facts
+        NAV_COUNTS["review"] = (Verb.REVIEW_VIEW, review_queue.queue_count)
+        LIMITS_CHANGED.append(what_matters.look_again)
+        REVIEW_CHANGED.append(double_reading.follow_settings)

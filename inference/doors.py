@@ -15,7 +15,7 @@ from cases.parts import NoRoom, UploadBusy
 from cases.resumable import UploadConflict
 from cases.services import CaseReported, StagingRefused
 from cases.uploads import UploadRefused
-from inference import answers, review, runs, selectors, stage_calls
+from inference import answers, blind, review, runs, selectors, stage_calls
 from inference.models import AnalysisRun
 from inference.serializers import ErrorAnswer
 
@@ -27,6 +27,7 @@ STATUS_OF: dict[type[Exception], int] = {
     CaseReported: 409,
     review.InvalidDecision: 422,
     review.ReviewConflict: 409,
+    blind.Hidden: 409,
     runs.RunConflict: 409,
     StagingRefused: 409,
     stage_calls.StagingConflict: 409,

@@ -86,7 +86,7 @@ def _layers(run: AnalysisRun, cells: Cells, asked: ReviewedCell | None) -> list[
 
 def _drawn(run: AnalysisRun, cells: Cells, kind: Kind, room: int) -> list[ReviewedCell]:
     """Of the classified cells as many as there is room for, open ones first; of the others all or none."""
-    called = [cell for cell in cells.called if cell.row.kind == kind]
+    called = [cell for cell in cells.classified if cell.row.kind == kind]
     kept = sorted(sorted(called, key=lambda cell: not cell.is_open)[:room], key=lambda cell: cell.row.number)
     if not 0 < cells.uncalled.get(kind, 0) <= room - len(kept):
         return kept

@@ -10,8 +10,12 @@ from accounts.types import User
 from inference import answers, records
 from inference.models import Cell
 from inference.pipeline.cell_words import Description
-from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.findings import Method, Receipt
+from inference.pipeline.config import RBC_CLASSES, RBC_UNTRAINED, WBC_CLASSES, shape_of
+from inference.pipeline.findings import Kind, Method, Receipt
+from inference.results import ReviewedCell
+
+EXPLAINED = {Kind.RBC: tuple(name for name in RBC_CLASSES if name not in RBC_UNTRAINED)}
+"""The classes that a map can speak for, where they are not those of the white cells."""
 
 HEAT_MAP_TASK = "inference.tasks.heat_map_of_cell"
 
@@ -20,8 +24,9 @@ HEAT_MAP_TASK = "inference.tasks.heat_map_of_cell"
 class HeatMap:
     """A heat map as pages and API give it.
 
-    `picture` is the address of an RGBA PNG to lie over the crop, of a `fresh` one a data URI; the shares are
-    those of its energy, 0–1, and like the receipt and the words None where they are not known.
+    `label` is the class that the map speaks for, of a red cell its shape. `picture` is the address of an RGBA
+    PNG to lie over the crop, of a `fresh` one a data URI; the shares are those of its energy, 0–1, and like
+    the receipt and the words None where they are not known.
     """
 
     method: Method
@@ -48,8 +53,8 @@ def heat_map(actor: User, cell: Cell, method: str = "", label: str = "") -> Heat
     of = label or cell.label
     if not cell.label or not cell.crop:
         raise answers.Refused("not_classified", _("Only cells that were classified have a heat map."))
-    if of not in WBC_CLASSES:
-        raise answers.Refused("unknown_class", _("“%(label)s” is not a cell class.") % {"label": of})
+    if of not in classes(cell):
+        raise answers.Refused("unknown_class", _not_known(of, cell))
     came = answers.ask(HEAT_MAP_TASK, cell.pk, chosen.value, of)
     made = {
         "method": chosen,
@@ -59,6 +64,22 @@ def heat_map(actor: User, cell: Cell, method: str = "", label: str = "") -> Heat
     return HeatMap(**{**came, **made}, fresh=True)
 
 
+def classes(cell: Cell) -> tuple[str, ...]:
+    """The classes that a map of a cell can speak for."""
+    return EXPLAINED.get(Kind(cell.kind), WBC_CLASSES)
+
+
+def asked_for(cell: ReviewedCell) -> str:
+    """The class that a map made anew speaks for: the call that stands or, where no network knows that one,
+    the machine's."""
+    return cell.label if cell.label in classes(cell.row) else cell.row.label
+
+
+def _not_known(label: str, cell: Cell) -> str:
+    text = _("No map of this cell speaks for “%(label)s”. There are %(known)s.")
+    return text % {"label": label, "known": ", ".join(classes(cell))}
+
+
 def stored(cell: Cell) -> HeatMap | None:
     """The heat map that the analysis kept of a cell, if it kept one."""
     if not cell.heatmap:
@@ -66,7 +87,7 @@ def stored(cell: Cell) -> HeatMap | None:
     known = cell.explanation
     return HeatMap(
         method=Method(known.get("method", Method.HIRES_CAM)),
-        label=cell.label,
+        label=shape_of(cell.label),
         picture=reverse("inference:heatmap", args=(cell.run_id, cell.number)),
         strength=cell.heatmap_strength or 0.0,
         focus_ratio=cell.focus_ratio or 0.0,

@@ -7,6 +7,17 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from inference.hand_models import IdentityCheck as IdentityCheck
+from inference.hand_models import ManualCount as ManualCount
+from inference.network_models import CandidateNetwork as CandidateNetwork
+from inference.network_models import NetworkChoice as NetworkChoice
+from inference.network_models import Rehearsal as Rehearsal
+from inference.network_models import RehearsedCase as RehearsedCase
+from inference.queued_work import QueuedWork as QueuedWork
+from inference.sign_off_models import CriticalCall as CriticalCall
+from inference.sign_off_models import GateAnswer as GateAnswer
+from inference.sign_off_models import SeenField as SeenField
+
 
 def overlay_path(run: "AnalysisRun", filename: str) -> str:
     return f"runs/{run.id}/overlay.png"
@@ -18,34 +29,6 @@ def crop_path(cell: "Cell", filename: str) -> str:
 
 def heatmap_path(cell: "Cell", filename: str) -> str:
     return f"runs/{cell.run_id}/heatmaps/{cell.number}.png"
-
-
-class QueuedWork(models.Model):
-    """What a worker does to a row. `status` moves only by compare-and-swap, in `inference.claims`.
-
-    queued → running → done | failed; failed → queued by retry; running → queued when its heart stopped.
-    `claim_token` names the worker's present hold on the row: whoever lost it may not write any more.
-    """
-
-    class Status(models.TextChoices):
-        QUEUED = "queued", _("Queued")
-        RUNNING = "running", _("Running")
-        DONE = "done", _("Done")
-        FAILED = "failed", _("Failed")
-
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED, db_index=True)
-    attempts = models.IntegerField(default=0)
-    claim_token = models.UUIDField(null=True)
-    queued_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True)
-    heartbeat_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-    error_code = models.CharField(max_length=60, blank=True)
-    error_message = models.TextField(blank=True)
-
-    class Meta:
-        abstract = True
 
 
 class PersonsWord(models.Model):
@@ -105,9 +88,18 @@ class Cell(models.Model):
 
     `second_call` is a second network's, `explanation` what is known about the heat map beyond focus and
     strength, `remediation` what else was tried, `description` the cell in words with the class they were
-    written for; each is empty where there was none. `embedding` is what cells called by the same network are
-    compared by: float16, little-endian, of length 1.
+    written for, `measures` what was measured on a classified red cell; each is empty where there was none.
+    `embedding` is what cells called by the same network are
+    compared by: float16, little-endian, of length 1. `stakes` are what the call of an open cell could change,
+    None until that was looked at (inference.what_matters), and `matters` whether there are any.
+    `double_reading` says where the second pathologist's call stands, "" where none is asked for.
     """
+
+    class DoubleReading(models.TextChoices):
+        WAITING = "waiting", _("waits for a second pathologist")
+        AGREED = "agreed", _("two pathologists agree")
+        DIFFERS = "differs", _("two pathologists differ")
+        SETTLED = "settled", _("settled after two pathologists differed")
 
     run = models.ForeignKey(AnalysisRun, models.CASCADE, related_name="cells")
     number = models.IntegerField()
@@ -137,7 +129,11 @@ class Cell(models.Model):
     remediation = models.JSONField(default=dict)
     reading = models.JSONField(default=dict)
     description = models.JSONField(default=dict)
+    measures = models.JSONField(default=dict)
     embedding = models.BinaryField(null=True)
+    stakes = models.JSONField(null=True)
+    matters = models.BooleanField(default=False)
+    double_reading = models.CharField(max_length=12, blank=True, choices=DoubleReading.choices)
     crop = models.FileField(upload_to=crop_path, max_length=200, blank=True)
     heatmap = models.FileField(upload_to=heatmap_path, max_length=200, blank=True)
 
@@ -147,16 +143,30 @@ class Cell(models.Model):
         indexes = [
             models.Index(fields=["needs_review", "run"], name="cell_review_queue"),
             models.Index(fields=["run", "label", "kind"], name="cell_counts"),
+            models.Index(
+                fields=["run"],
+                condition=Q(double_reading__in=["waiting", "differs"]),
+                name="cell_double_reading_open",
+            ),
         ]
+
+    is_veiled = False
+    """Whether this object in memory was stripped of the machine's call for its reader (inference.blind)."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number}"
 
 
 class CellReview(PersonsWord):
-    """A person's word on a cell, beside the machine's."""
+    """A person's word on a cell, beside the machine's.
+
+    `blind` says that the reader had not seen the machine's call; `settles` is the second pathologist's call
+    that the word was chosen over or for, where two differed.
+    """
 
     cell = models.ForeignKey(Cell, models.CASCADE, related_name="reviews")
+    blind = models.BooleanField(default=False)
+    settles = models.ForeignKey("SecondReview", models.CASCADE, null=True, related_name="settled_by")
 
     class Meta(PersonsWord.Meta):
         constraints = [
@@ -167,6 +177,53 @@ class CellReview(PersonsWord):
 
     def __str__(self) -> str:
         return f"{self.cell_id}: {self.label}"
+
+
+class SecondReview(PersonsWord):
+    """What a second pathologist called a cell, without having seen the `first` one's call.
+
+    `blind` says that the machine's call was hidden as well; `informed` that the reader had called
+    the cell before and so may have seen the first one.
+    """
+
+    cell = models.ForeignKey(Cell, models.CASCADE, related_name="second_reviews")
+    first = models.ForeignKey(CellReview, models.CASCADE, related_name="second_reviews")
+    blind = models.BooleanField(default=False)
+    informed = models.BooleanField(default=False)
+
+    class Meta(PersonsWord.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["first"], condition=Q(undone_at__isnull=True), name="one_second_review_per_review"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cell_id}: {self.label}"
+
+
+class CellSkip(models.Model):
+    """That a reader left a cell open for now, and why."""
+
+    class Reason(models.TextChoices):
+        UNCLEAR = "unclear", _("cannot be told by its looks")
+        PICTURE = "picture", _("picture not good enough")
+        COLLEAGUE = "colleague", _("better for a colleague")
+        FACTS = "facts", _("waits for clinical facts or other tests")
+        OTHER = "other", _("another reason")
+
+    cell = models.ForeignKey(Cell, models.CASCADE, related_name="skips")
+    reader = models.ForeignKey("accounts.User", models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=12, choices=Reason.choices)
+    comment = models.CharField(max_length=500, blank=True)
+    skipped_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["skipped_at", "id"]
+        indexes = [models.Index(fields=["cell", "reader"], name="cell_skipped_by")]
+
+    def __str__(self) -> str:
+        return f"{self.cell_id}: {self.reason}"
 
 
 class StageCall(QueuedWork):

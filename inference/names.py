@@ -1,7 +1,12 @@
 """What cell classes, kinds, stages and reasons are called on pages and in reports."""
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
+
+from accounts.ranges import RED_CELLS
+from inference.pipeline.red_cell_findings import Grade
+from inference.pipeline.stakes import Stake, StakeKind
 
 CLASS_NAMES: dict[str, Promise] = {
     "neutrophil": _("Neutrophil"),
@@ -14,7 +19,10 @@ CLASS_NAMES: dict[str, Promise] = {
     "erythroblast": _("Erythroblast"),
     "platelet": _("Platelet"),
     "artifact": _("Artifact"),
+    "normal": _("Normal"),
+    **RED_CELLS,
 }
+"""White cells first, in the order of the taxonomy, then red ones."""
 
 KIND_NAMES: dict[str, Promise] = {
     "WBC": _("White cells"),
@@ -33,7 +41,19 @@ REASON_NAMES: dict[str, Promise] = {
     "called_again": _("called otherwise on a second look"),
     "second_reader": _("the second reader doubts the call"),
     "contradicted": _("the words contradict the call"),
+    "measures_disagree": _("the measures do not fit the shape it is called"),
 }
+
+FLAG_STAKES: dict[str, tuple[Promise, Promise]] = {
+    "blast_detected": (_("could raise the blast flag"), _("could take the blast flag back")),
+    "possible_leukemia": (_("could bring blasts to 20 %"), _("could bring blasts below 20 %")),
+    "left_shift": (_("could raise the left shift flag"), _("could take the left shift flag back")),
+    "erythroblasts_present": (
+        _("could raise the erythroblast flag"),
+        _("could take the erythroblast flag back"),
+    ),
+}
+"""What the call of a cell could do to a flag: raise it, take it back."""
 
 LEUKEMIA_NAMES: dict[str, Promise] = {
     "benign": _("Benign"),
@@ -104,7 +124,7 @@ STAGE_NAMES: dict[str, Promise] = {
     "quality": _("Image quality"),
     "stain": _("Stain normalisation"),
     "segmentation": _("Finding cells"),
-    "classification": _("Calling white cells"),
+    "classification": _("Calling cells"),
     "explanation": _("Explaining unsure calls"),
     "staging": _("Staging"),
     "aggregation": _("Counting"),
@@ -153,7 +173,41 @@ CLASS_KEYS: dict[str, str] = {
     "platelet": "p",
     "artifact": "a",
 }
-"""The key that gives a cell this class in review; u, c and Enter are taken by undo, comment and confirm."""
+"""The key that gives a cell this class in review; u, c, h and Enter are taken by undo, comment, the heat map
+and confirm."""
+
+RED_KEYS: dict[str, str] = {
+    "normal": "n",
+    "macrocyte": "m",
+    "microcyte": "i",
+    "sickle": "s",
+    "target": "t",
+    "spherocyte": "p",
+    "stomatocyte": "o",
+    "ovalocyte": "v",
+    "elliptocyte": "e",
+    "teardrop": "d",
+    "echinocyte": "b",
+    "schistocyte": "f",
+    "hypochromic": "y",
+    "malaria_infected": "l",
+    "artifact": "a",
+}
+"""The same for red cells; echinocytes are burr cells, schistocytes fragments."""
+
+RED_FINDINGS: dict[str, Promise] = {
+    "anisocytosis": _("Anisocytosis"),
+    "poikilocytosis": _("Poikilocytosis (all abnormal shapes)"),
+    "abnormal": _("All but normal cells"),
+}
+"""What is said of the red cells of a smear beside their classes."""
+
+NOT_GRADED: dict[str, Promise] = {
+    "few_cells": _("not gradable: too few cells"),
+    "size_estimated": _("not graded: pixel size estimated"),
+    "not_trained": _("not trained: no network names it"),
+}
+"""Why a finding of the red cells has no grade."""
 
 
 def _name(table: dict[str, Promise], key: str) -> str:
@@ -169,8 +223,40 @@ def kind_name(kind: str) -> str:
     return _name(KIND_NAMES, kind)
 
 
+def red_finding_name(key: str) -> str:
+    """A class of red cells, or what is said of all of them together."""
+    return _name({**CLASS_NAMES, **RED_FINDINGS}, key)
+
+
+def grade_note(grade: Grade) -> str:
+    """Why a finding has no grade, or which others the interval of its share leaves open."""
+    if grade.not_graded:
+        return str(NOT_GRADED[grade.not_graded])
+    if not grade.is_open:
+        return ""
+    low, high = (f"{end}+" if end else "0" for end in (grade.low, grade.high))
+    return _t("the interval reaches from %(low)s to %(high)s") % {"low": low, "high": high}
+
+
 def reason_name(reason: str) -> str:
     return _name(REASON_NAMES, reason)
+
+
+def stake_name(stake: Stake) -> str:
+    """What the call of a cell could change, in words: "could raise the blast flag"."""
+    facts = {
+        "name": class_name(stake.key).lower(),
+        "limit": f"{stake.limit:g}" if stake.limit is not None else "",
+    }
+    if stake.kind is StakeKind.FLAG:
+        raised, taken_back = FLAG_STAKES[stake.key]
+        return str(raised if stake.up else taken_back)
+    if stake.kind is StakeKind.GRADE:
+        text = _t("could raise the grade: %(name)s") if stake.up else _t("could lower the grade: %(name)s")
+        return text % facts
+    if stake.up:
+        return _t("could take the %(name)s share above %(limit)s %%") % facts
+    return _t("could take the %(name)s share below %(limit)s %%") % facts
 
 
 def leukemia_name(stage: str) -> str:

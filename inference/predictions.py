@@ -30,7 +30,9 @@ def predict(actor: User, file: UploadedFile) -> dict[str, Any]:
     examined = uploads.examine(file)
     _refuse_field(examined.width, examined.height)
     file.seek(0)
-    answer = answers.ask(PREDICT_TASK, base64.b64encode(file.read()).decode(), examined.suffix)
+    answer = answers.ask(
+        PREDICT_TASK, base64.b64encode(file.read()).decode(), examined.suffix, str(actor.lab_id)
+    )
     audit.record(actor, "cell.predict", sha256=examined.sha256, label=answer["class"])
     return answer
 

@@ -11,6 +11,7 @@ from inference.models import AnalysisRun
 from inference.models import Cell as CellRow
 from inference.pipeline.cell_words import Description, Reading
 from inference.pipeline.findings import (
+    NOT_STAGED,
     Aggregate,
     Attempt,
     Call,
@@ -30,6 +31,10 @@ from inference.pipeline.findings import (
     Severity,
     TileState,
 )
+from inference.pipeline.red_cell_findings import RedCellMeasures
+
+RBC_NETWORK = "rbc"
+"""How the network of the shapes of red cells is named on its card."""
 
 EMBEDDED = np.dtype("<f2")
 """How the numbers of an embedding are kept."""
@@ -39,7 +44,10 @@ EXPLAINED = ("method", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
 
 
 def run_columns(findings: Findings) -> dict[str, Any]:
-    """What the row of a finished run says about the whole image."""
+    """What the row of a finished run says about the whole image.
+
+    A staging that failed is queued anew, and its own row says what becomes of it.
+    """
     return {
         "width": findings.width,
         "height": findings.height,
@@ -47,7 +55,7 @@ def run_columns(findings: Findings) -> dict[str, Any]:
         "pixel_um_source": findings.pixel_um_source,
         "quality": asdict(findings.quality),
         "coverage": asdict(findings.coverage),
-        "notices": [asdict(notice) for notice in findings.notices],
+        "notices": [asdict(notice) for notice in findings.notices if notice.code != NOT_STAGED],
         "networks": [asdict(network) for network in findings.networks],
         "seconds": dict(findings.seconds),
     }
@@ -92,6 +100,8 @@ def cell_row(run: AnalysisRun, cell: Cell) -> CellRow:
         row.reading = asdict(cell.reading)
     if cell.description:
         row.description = asdict(cell.description)
+    if cell.measures:
+        row.measures = asdict(cell.measures)
     return row
 
 
@@ -158,13 +168,25 @@ def description(kept: dict[str, Any]) -> Description | None:
     return Description(kept["label"], kept["text"], tuple(kept["supports"]), tuple(kept["contradicts"]))
 
 
+def measures(row: CellRow) -> RedCellMeasures | None:
+    """What was measured on a red cell, if it was classified."""
+    return RedCellMeasures(**row.measures) if row.measures else None
+
+
 def cell(row: CellRow, label: str | None = None) -> Cell:
     """The cell as the machine saw it or, given a `label`, as the person who reviewed it called it.
 
     Outline and probabilities, which no figure and no payload needs, stay in the row, and so do the words.
     """
     reasons, second = tuple(row.review_reasons), second_call(row)
-    return Cell(row.number, instance(row, outlined=False), _call(row, label), reasons, second=second)
+    return Cell(
+        row.number,
+        instance(row, outlined=False),
+        _call(row, label),
+        reasons,
+        second=second,
+        measures=measures(row),
+    )
 
 
 def instance(row: CellRow, outlined: bool = True) -> Instance:
@@ -219,6 +241,11 @@ def findings(run: AnalysisRun, cells: tuple[Cell, ...], aggregate: Aggregate) ->
         seconds=run.seconds,
         coverage=coverage(run),
     )
+
+
+def names_red_cells(run: AnalysisRun) -> bool:
+    """Whether a network named the shapes of red cells in a run."""
+    return any(network["name"] == RBC_NETWORK for network in run.networks)
 
 
 def quality(run: AnalysisRun) -> Quality:

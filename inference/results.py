@@ -1,7 +1,7 @@
 """What an analysis found, with people's corrections, as frozen facts for pages and reports."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, repeat
 from typing import Any
@@ -10,12 +10,15 @@ from uuid import UUID
 from django.db.models.fields.files import FieldFile
 
 from inference import names, records
-from inference.models import AnalysisRun, Cell, CellReview
+from inference.models import AnalysisRun, Cell, CellReview, SecondReview
 from inference.pipeline import findings as numbers
 from inference.pipeline import payload as pipeline_payload
-from inference.pipeline.aggregation import FEW_CELLS, aggregate
+from inference.pipeline.aggregation import aggregate
 from inference.pipeline.cell_words import Description
-from inference.pipeline.config import DIFFERENTIAL_CLASSES
+from inference.pipeline.config import DIFFERENTIAL_CLASSES, RBC_GRADES_PERCENT
+from inference.pipeline.decision import side_of_range
+from inference.pipeline.red_cell_findings import RedCells
+from inference.pipeline.red_cell_grading import Limits, graded
 from inference.staged import StagedSmear
 
 ABNORMAL = ("blast", "immature_granulocyte", "erythroblast")
@@ -91,10 +94,14 @@ class SmearResult:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedCell:
-    """A row with the review that stands, if any."""
+    """A row with the review that stands, if any; on the desk also the second pathologist's, and what the cell
+    waits for from the reader (a review_queue.Task, or nothing)."""
 
     row: Cell
     review: CellReview | None
+    second: SecondReview | None = None
+    task: str = ""
+    skipped: bool = False
 
     @property
     def label(self) -> str:
@@ -115,32 +122,48 @@ class ReviewedCell:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The cells of some runs: those the machine classified one by one, in the order of their numbers; of the
-    others, which may be very many, how many there are of each kind."""
+    """The cells of some runs: those the machine classified one by one, `called` of the white stream and `red`
+    ones apart, in the order of their numbers; of the others, which may be very many, how many there are of
+    each kind. `grades` are the laboratory's limits of the grades of red cells."""
 
     called: Sequence[ReviewedCell]
     uncalled: Mapping[numbers.Kind, int]
+    red: Sequence[ReviewedCell] = ()
+    grades: Mapping[str, Limits] = field(default_factory=lambda: RBC_GRADES_PERCENT)
+
+    @property
+    def classified(self) -> list[ReviewedCell]:
+        """All that were classified, white ones first."""
+        return [*self.called, *self.red]
 
     @property
     def open_count(self) -> int:
-        return sum(cell.is_open for cell in self.called)
+        return sum(cell.is_open for cell in self.classified)
 
     @property
     def reviewed_count(self) -> int:
-        return sum(cell.review is not None for cell in self.called)
+        return sum(cell.review is not None for cell in self.classified)
 
     @property
     def corrected_count(self) -> int:
-        return sum(cell.is_corrected for cell in self.called)
+        return sum(cell.is_corrected for cell in self.classified)
 
     def count(self, kind: numbers.Kind) -> int:
         """How many cells of a kind segmentation found."""
-        return sum(cell.row.kind == kind for cell in self.called) + self.uncalled.get(kind, 0)
+        return sum(cell.row.kind == kind for cell in self.classified) + self.uncalled.get(kind, 0)
 
     def figures(self) -> numbers.Aggregate:
         """The figures of all cells as they count now."""
         others = chain.from_iterable(repeat(_uncalled(kind), n) for kind, n in self.uncalled.items())
-        return aggregate([*(cell.finding() for cell in self.called), *others])
+        return aggregate([*(cell.finding() for cell in self.classified), *others])
+
+    def red_cells(self) -> RedCells | None:
+        """The red cells as they count now; None where no network named their shapes."""
+        if not self.red:
+            return None
+        named = [(cell.label, measured) for cell in self.red if (measured := records.measures(cell.row))]
+        cells = [(label, measured) for label, measured in named if label != "artifact"]
+        return graded(self.count(numbers.Kind.RBC) - len(named) + len(cells), cells, self.grades)
 
 
 def _uncalled(kind: numbers.Kind) -> numbers.Cell:
@@ -150,38 +173,40 @@ def _uncalled(kind: numbers.Kind) -> numbers.Cell:
 
 def lines(of: numbers.Aggregate, ranges: Mapping[str, Range]) -> tuple[ClassLine, ...]:
     """The differential, in the order of the taxonomy, against a laboratory's reference ranges."""
-    shares = of.differential
-    many = of.wbc_count >= FEW_CELLS
+    shares, count = of.differential, of.wbc_count
     return tuple(
-        _line(key, shares[key], ranges.get(key), many) for key in DIFFERENTIAL_CLASSES if key in shares
+        _line(key, shares[key], count, ranges.get(key)) for key in DIFFERENTIAL_CLASSES if key in shares
     )
 
 
-def _line(key: str, share: numbers.Share, reference: Range | None, many: bool) -> ClassLine:
-    """Of `many` cells the share decides, as it does at the microscope; of few only the whole interval."""
-    low, high = (share.percent, share.percent) if many else (share.low, share.high)
-    outside = reference is not None and (high < reference[0] or low > reference[1])
+def _line(key: str, share: numbers.Share, leukocytes: int, reference: Range | None) -> ClassLine:
+    outside = reference is not None and side_of_range(share, leukocytes, *reference) != 0
     name = names.class_name(key)
     return ClassLine(key, name, share.count, share.percent, share.low, share.high, reference, outside)
 
 
 def payload(
-    run: AnalysisRun, cells: Cells, staging: StagedSmear, others: Iterable[numbers.Cell] = ()
+    run: AnalysisRun, cells: Cells, staging: StagedSmear, others: Sequence[numbers.Cell] = ()
 ) -> dict[str, Any]:
     """The JSON payload: figures with people's corrections, each cell with the machine's call beside them.
 
-    `others` are the cells that were not classified, where they are to be listed too; the figures count them
-    in any case.
+    `others` are the cells beside the white ones, where they are all to be listed; the figures count them in
+    any case. Without them the red cells that a person was asked about or spoke on are listed.
     """
-    words = _words(run)
-    called = (
-        replace(records.cell(cell.row), description=words.get(cell.row.number)) for cell in cells.called
+    called = (records.cell(cell.row) for cell in cells.called)
+    red = (records.cell(cell.row) for cell in cells.red if cell.row.needs_review or cell.review)
+    veiled = {cell.row.number for cell in cells.classified if cell.row.is_veiled}
+    words = {number: words for number, words in _words(run).items() if number not in veiled}
+    machine = tuple(
+        replace(cell, description=words[cell.cell_id]) if cell.cell_id in words else cell
+        for cell in (*called, *(others or red))
     )
-    machine = (*called, *others)
-    found = replace(records.findings(run, machine, cells.figures()), staging=staging.found)
+    found = replace(
+        records.findings(run, machine, cells.figures()), staging=staging.found, red=cells.red_cells()
+    )
     written = pipeline_payload.payload(found, str(run.smear_id), run.finished_at or run.queued_at)
     written["staging"] = staging.part()
-    reviewed = {cell.row.number: cell.review for cell in cells.called if cell.review}
+    reviewed = {cell.row.number: cell.review for cell in cells.classified if cell.review}
     for detection in written["cell_detections"]:
         if review := reviewed.get(detection["cell_id"]):
             detection["reviewed_classification"] = review.label

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from django.forms import Form
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -10,9 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import PersonRequest, Verb, verb_required
-from inference import names, pages, review, selectors
-from inference.forms import DecisionForm
-from inference.models import AnalysisRun
+from cases.selectors import open_questions
+from inference import agreements, pages, review, review_queue, selectors
+from inference.forms import DecisionForm, SkipForm
+from inference.models import AnalysisRun, CellSkip
+from inference.pipeline.agreement import LEAST_PAIRS
 
 GALLERY = 24
 """So many open cells of a slide the queue shows."""
@@ -21,9 +24,14 @@ GALLERY = 24
 @verb_required(Verb.REVIEW_VIEW)
 @require_GET
 def queue(request: PersonRequest) -> HttpResponse:
-    slides = selectors.waiting_slides(request.user, first=GALLERY)
+    slides = review_queue.waiting_slides(request.user, first=GALLERY)
     open_count = sum(slide.open_count for slide in slides)
-    context = {"slides": slides, "open_count": open_count, "nav_section": "review"}
+    context = {
+        "slides": slides,
+        "open_count": open_count,
+        "questions": open_questions(request.user),
+        "nav_section": "review",
+    }
     return render(request, "inference/queue.html", context)
 
 
@@ -44,6 +52,7 @@ def _desk(
         "desk": pages.desk(request.user, run, number),
         "run": run,
         "case": run.smear.case,
+        "skip_reasons": CellSkip.Reason.choices,
         "nav_section": "review",
         **said,
     }
@@ -90,15 +99,56 @@ def decide(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
     cell = get_object_or_404(selectors.cells_for(request.user), run=run, number=number)
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        problem = " ".join(str(text) for errors in form.errors.values() for text in errors)
-        return _desk(request, run, number, 422, problem=problem)
+        return _desk(request, run, number, 422, problem=_problem(form))
     label, comment = form.cleaned_data["label"], form.cleaned_data["comment"]
     try:
-        review.decide(request.user, cell, label, comment)
+        word = review.decide(request.user, cell, label, comment)
     except review.ReviewConflict as conflict:
         return _desk(request, run, number, 409, problem=conflict.text)
-    said = _("Cell %(number)d: %(name)s.") % {"number": number, "name": names.class_name(label)}
-    return _answer(request, run, None, said)
+    return _answer(request, run, None, pages.said(word))
+
+
+def _problem(form: Form) -> str:
+    return " ".join(str(text) for errors in form.errors.values() for text in errors)
+
+
+@verb_required(Verb.REVIEW_DECIDE)
+@require_POST
+def skip(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """Leave one cell open for now; the answer has the next one in hand."""
+    run = selectors.run_for(request.user, run_id)
+    cell = get_object_or_404(selectors.cells_for(request.user), run=run, number=number)
+    form = SkipForm(request.POST)
+    if not form.is_valid():
+        return _desk(request, run, number, 422, problem=_problem(form))
+    try:
+        skipped = review.skip(request.user, cell, **form.cleaned_data)
+    except review.InvalidDecision as invalid:
+        return _desk(request, run, number, 422, problem=invalid.text)
+    except review.ReviewConflict as conflict:
+        return _desk(request, run, number, 409, problem=conflict.text)
+    said = _("Cell %(number)d skipped: %(reason)s.")
+    return _answer(request, run, None, said % {"number": number, "reason": skipped.get_reason_display()})
+
+
+@verb_required(Verb.LAB_AGREEMENT)
+@require_GET
+def agreement(request: PersonRequest) -> HttpResponse:
+    """How far readers agree, for the administrator of their laboratory."""
+    context = {
+        "found": agreements.lab_agreement(request.user),
+        "least": LEAST_PAIRS,
+        "nav_section": "laboratory",
+    }
+    return render(request, "inference/agreement.html", context)
+
+
+@verb_required(Verb.LAB_AGREEMENT)
+@require_GET
+def reader_agreement(request: PersonRequest, reader_id: UUID) -> HttpResponse:
+    detail = agreements.reader_detail(request.user, reader_id)
+    context = {"detail": detail, "least": LEAST_PAIRS, "nav_section": "laboratory"}
+    return render(request, "inference/reader_agreement.html", context)
 
 
 @verb_required(Verb.REVIEW_DECIDE)

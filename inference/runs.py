@@ -10,10 +10,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
+from accounts.notifications import Event, Kind
 from accounts.permissions import Verb, require
 from accounts.types import User
 from cases import services as cases
-from inference import pictures, records, stage_calls
+from inference import pictures, records, stage_calls, what_matters
 from inference.claims import Queue
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.findings import Cell as FoundCell
@@ -105,6 +106,7 @@ def _finish(run: AnalysisRun, token: UUID, findings: Findings) -> None:
         QUEUE.update_held(run.pk, token, **_done_columns(run, findings))
         run.status = Status.DONE
         stage_calls.conclude(run, case.staging_requested, findings.staging)
+        what_matters.refresh(case.pk)
         audit.record(None, "run.done", run, cells=len(findings.cells), attempts=run.attempts)
         settle_case(run.smear.case_id)
 
@@ -134,6 +136,7 @@ def fail(run_id: UUID | str, token: UUID, code: str, message: str) -> None:
         cases.lock_case(run.smear.case_id)
         QUEUE.fail(run_id, token, code, message)
         audit.record(None, "run.failed", run, audit.FAILED, code=code, attempts=run.attempts)
+        _tell_failed(run)
         settle_case(run.smear.case_id)
 
 
@@ -163,7 +166,15 @@ def _take_up(run: AnalysisRun) -> None:
         if became := QUEUE.take_up(run, text % {"n": run.attempts}):
             outcome = audit.FAILED if became == Status.FAILED else audit.DONE
             audit.record(None, f"run.{became}", run, outcome, code="worker_lost", attempts=run.attempts)
+            if became == Status.FAILED:
+                _tell_failed(run)
             settle_case(run.smear.case_id)
+
+
+def _tell_failed(run: AnalysisRun) -> None:
+    """Once for each time it was queued: one that is repeated can fail again."""
+    key = f"{run.pk}:{run.queued_at.isoformat()}"
+    cases.tell_author(Event(Kind.RUN_FAILED, run.smear.case, key), run.submitted_by)
 
 
 def settle_case(case_id: UUID) -> None:

@@ -1,36 +1,27 @@
 """Reading runs, cells and reviews; a person sees those of their own laboratory only."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
-from django.db.models import (
-    Case,
-    Count,
-    Exists,
-    OuterRef,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-    Window,
-)
-from django.db.models.functions import Coalesce, RowNumber
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 
+from accounts.selectors import red_cell_grades
 from accounts.types import Lab, User
 from inference import records, results
-from inference.models import AnalysisRun, Cell, CellReview
+from inference.models import AnalysisRun, Cell, CellReview, CellSkip, SecondReview
+from inference.pipeline.config import RBC_GRADES_PERCENT
 from inference.pipeline.findings import Aggregate, Kind
 from inference.pipeline.findings import Cell as FoundCell
+from inference.pipeline.red_cell_findings import RedCells
 from inference.results import AbnormalCell, Cells, ClassLine, Range, ReviewedCell, SmearResult
 from inference.staged import StagedSmear, StageShare, staged, stagings
 
 __all__ = ["AbnormalCell", "ClassLine", "ReviewedCell", "SmearResult", "StageShare", "StagedSmear"]
-
-STAT_FIRST = Case(When(run__smear__case__priority="stat", then=Value(0)), default=Value(1))
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -48,9 +39,16 @@ def run_for(user: User, run_id: UUID) -> AnalysisRun:
 
 def case_runs(user: User, case_id: UUID) -> QuerySet[AnalysisRun]:
     """The newest run of each smear of a case, newest smear first, with counts of its cells."""
+    return newest_runs(user, [case_id])
+
+
+def newest_runs(user: User, case_ids: Collection[UUID]) -> QuerySet[AnalysisRun]:
+    """The newest run of each smear of some cases, newest smear first, with counts of its cells."""
     return (
-        _newest(runs_for(user).filter(smear__case_id=case_id))
-        .annotate(open_count=Coalesce(Subquery(_OPEN_COUNT), 0))
+        newest(runs_for(user).filter(smear__case_id__in=case_ids))
+        .annotate(
+            open_count=Coalesce(Subquery(_OPEN_COUNT), 0), pending_count=Coalesce(Subquery(_PENDING_COUNT), 0)
+        )
         .defer("coverage")
         .order_by("-smear__uploaded_at")
     )
@@ -59,21 +57,37 @@ def case_runs(user: User, case_id: UUID) -> QuerySet[AnalysisRun]:
 def current_runs(case_id: UUID) -> QuerySet[AnalysisRun]:
     """The finished run that counts for each smear of a case, in the order of upload."""
     done = AnalysisRun.objects.filter(smear__case_id=case_id, status=AnalysisRun.Status.DONE)
-    return _newest(done).order_by("smear__uploaded_at")
+    return newest(done).order_by("smear__uploaded_at")
 
 
-def _newest(runs: QuerySet[AnalysisRun]) -> QuerySet[AnalysisRun]:
+def newest(runs: QuerySet[AnalysisRun]) -> QuerySet[AnalysisRun]:
+    """Of some runs the latest of each smear."""
     same_smear = runs.order_by().filter(smear=OuterRef("smear")).order_by("-queued_at").values("pk")
     return runs.filter(pk=Subquery(same_smear[:1]))
 
 
 # --- cells ----------------------------------------------------------------------------------------
-_LONG = ("polygon", "probabilities", "explanation", "remediation", "reading", "embedding")
+LONG = ("polygon", "probabilities", "explanation", "remediation", "reading", "embedding")
 """Columns as long as all others together, which only the panel of a single cell shows."""
 
-_STANDING = CellReview.objects.filter(cell=OuterRef("pk"), undone_at=None)
+_DRAWN = ("run", "number", "kind", "x0", "y0", "x1", "y1", "label", "needs_review")
+
+STANDING = CellReview.objects.filter(cell=OuterRef("pk"), undone_at=None)
+_OF_CELL = tuple(f"cell__{column}" for column in (*LONG, "description"))
+SAID = Subquery(STANDING.values("label")[:1])
+PENDING = (Cell.DoubleReading.WAITING, Cell.DoubleReading.DIFFERS)
+"""Cells that two pathologists have not agreed on yet: they count as called, and are not confirmed."""
+COUNTS_AS = Coalesce(SAID, "label")
+"""What a cell counts as: a person's word on it, or else the machine's."""
 _OPEN_COUNT = (
-    Cell.objects.filter(~Exists(_STANDING), run=OuterRef("pk"), needs_review=True)
+    Cell.objects.filter(~Exists(STANDING), run=OuterRef("pk"), needs_review=True)
+    .order_by()
+    .values("run")
+    .annotate(count=Count("pk"))
+    .values("count")
+)
+_PENDING_COUNT = (
+    Cell.objects.filter(run=OuterRef("pk"), double_reading__in=PENDING)
     .order_by()
     .values("run")
     .annotate(count=Count("pk"))
@@ -82,7 +96,7 @@ _OPEN_COUNT = (
 
 
 def cells_for(user: User) -> QuerySet[Cell]:
-    return Cell.objects.filter(run__lab=user.lab).select_related("run__smear__case")
+    return Cell.objects.filter(run__lab=user.lab).select_related("run__smear__case", "run__lab")
 
 
 def cell_for(user: User, cell_id: int) -> Cell:
@@ -92,7 +106,25 @@ def cell_for(user: User, cell_id: int) -> Cell:
 
 def open_cells(run: AnalysisRun) -> QuerySet[Cell]:
     """The cells of a run that still need a person's word."""
-    return run.cells.filter(~Exists(_STANDING), needs_review=True)
+    return open_cells_of([run])
+
+
+def open_cells_of(runs: QuerySet[AnalysisRun] | Collection[AnalysisRun]) -> QuerySet[Cell]:
+    """The cells of some runs that still need a person's word."""
+    return Cell.objects.filter(~Exists(STANDING), needs_review=True, run__in=runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How many cells of a run wait for a person: for the first call, for a second pathologist's, and for
+    somebody to settle what two called differently."""
+
+    first: int = 0
+    second: int = 0
+    settling: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.first or self.second or self.settling)
 
 
 def cells_of(runs: Iterable[AnalysisRun]) -> Cells:
@@ -101,22 +133,43 @@ def cells_of(runs: Iterable[AnalysisRun]) -> Cells:
     reviews = CellReview.objects.filter(cell__run__in=which, undone_at=None).select_related("reviewer")
     standing = {review.cell_id: review for review in reviews}
     rows = Cell.objects.filter(run__in=which)
-    called = rows.exclude(label="").defer(*_LONG, "description").order_by("run_id", "number")
+    named = rows.exclude(label="").defer(*LONG, "description").order_by("run_id", "number")
+    whole = [ReviewedCell(row, standing.get(row.pk)) for row in named]
     kinds = rows.filter(label="").order_by().values_list("kind").annotate(Count("pk"))
+    red = [cell for cell in whole if cell.row.kind == Kind.RBC]
     return Cells(
-        [ReviewedCell(row, standing.get(row.pk)) for row in called],
+        [cell for cell in whole if cell.row.kind != Kind.RBC],
         {Kind(kind): count for kind, count in kinds},
+        red,
+        red_cell_grades(which[0].lab_id) if red else RBC_GRADES_PERCENT,
     )
 
 
 def uncalled_cells(run: AnalysisRun) -> QuerySet[Cell]:
-    """The cells of a run that were counted and not classified."""
-    return run.cells.filter(label="").defer(*_LONG).order_by("number")
+    """The cells of a run that were counted and not classified, with what is drawn of them: of thousands every
+    other column would take as long to read as all that is shown."""
+    return run.cells.filter(label="").only(*_DRAWN).order_by("number")
 
 
 def _uncalled(run: AnalysisRun) -> Iterator[FoundCell]:
     rows = uncalled_cells(run).values_list(*records.UNCALLED_COLUMNS)
     return map(records.uncalled_cell, rows.iterator())
+
+
+def second_reviews(run: AnalysisRun) -> dict[int, SecondReview]:
+    """The second pathologists' calls on the cells of a run that stand beside the first one's, by cell."""
+    State = Cell.DoubleReading
+    words = SecondReview.objects.filter(
+        cell__run=run,
+        cell__double_reading__in=(State.AGREED, State.DIFFERS, State.SETTLED),
+        undone_at=None,
+    )
+    return {word.cell_id: word for word in words.select_related("reviewer", "first__reviewer")}
+
+
+def skips(cell: Cell) -> list[CellSkip]:
+    """Who skipped a cell and why, the latest first."""
+    return list(cell.skips.select_related("reader").order_by("-skipped_at"))
 
 
 def numbered_cell(run: AnalysisRun, number: int) -> ReviewedCell | None:
@@ -135,63 +188,31 @@ def current_label(cell: Cell) -> str:
     return reviewed_cell(cell).label
 
 
-# --- the review queue -----------------------------------------------------------------------------
-def queue(user: User) -> QuerySet[Cell]:
-    """The open cells of all finished slides that are not signed off: STAT first, then the oldest slide."""
-    return (
-        Cell.objects.filter(
-            ~Exists(_STANDING),
-            needs_review=True,
-            run__lab=user.lab,
-            run__status=AnalysisRun.Status.DONE,
-            run__signed_off_at=None,
-        )
-        .select_related("run__smear__case", "run__review_claimed_by")
-        .defer(*_LONG, "run__coverage")
-        .order_by(STAT_FIRST, "run__finished_at", "run_id", "number")
-    )
-
-
-def queue_count(user: User) -> int:
-    """How many cells wait for review."""
-    return queue(user).order_by().count()
-
-
 @dataclass(frozen=True, slots=True)
-class WaitingSlide:
-    """A finished slide that is not signed off, its staging, how many cells are open, and the first ones."""
+class Spoken:
+    """The word of a person that last changed what a cell counts as; `undone` where it was taken back."""
 
-    run: AnalysisRun
-    staging: StagedSmear
-    open_count: int
-    cells: list[Cell]
-
-    @property
-    def unseen(self) -> int:
-        """How many open cells there are beyond the first ones."""
-        return self.open_count - len(self.cells)
-
-    @property
-    def held_until(self) -> datetime | None:
-        """Until when someone holds it; None when it is free."""
-        until = self.run.review_claimed_until
-        return until if until and until > timezone.now() else None
+    reviewer: str
+    at: datetime
+    comment: str
+    undone: bool
 
 
-def waiting_slides(user: User, first: int) -> list[WaitingSlide]:
-    """Every slide that waits for sign-off, STAT first, then the oldest, with its `first` open cells."""
-    place = Window(RowNumber(), partition_by="run_id", order_by="number")
-    shown: dict[UUID, list[Cell]] = {}
-    for cell in queue(user).annotate(place=place).filter(place__lte=first):
-        shown.setdefault(cell.run_id, []).append(cell)
-    counts = dict(queue(user).order_by().values_list("run_id").annotate(Count("pk")))
-    stat_first = Case(When(smear__case__priority="stat", then=Value(0)), default=Value(1))
-    waiting = runs_for(user).filter(status=AnalysisRun.Status.DONE, signed_off_at=None).defer("coverage")
-    found = stagings(waiting.order_by(stat_first, "finished_at"))
-    return [
-        WaitingSlide(run, staging, counts.get(run.pk, 0), shown.get(run.pk, []))
-        for run, staging in found.items()
-    ]
+def last_words(
+    run_ids: Collection[UUID], numbers: Collection[int], until: datetime | None
+) -> dict[tuple[UUID, int], Spoken]:
+    """The last word on some cells up to a time, by run and number; one question."""
+    said = CellReview.objects.filter(cell__run__in=run_ids, cell__number__in=numbers)
+    if until:
+        said = said.filter(decided_at__lte=until)
+    last: dict[tuple[UUID, int], Spoken] = {}
+    for row in said.select_related("reviewer", "cell").defer(*_OF_CELL).order_by("decided_at", "pk"):
+        undone = row.undone_at is not None and (until is None or row.undone_at <= until)
+        at = row.undone_at if undone and row.undone_at else row.decided_at
+        key = row.cell.run_id, row.cell.number
+        if key not in last or at >= last[key].at:
+            last[key] = Spoken(str(row.reviewer), at, row.comment, undone)
+    return last
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -201,9 +222,15 @@ def reference_ranges(lab: Lab) -> dict[str, Range]:
     return {row.cell_class: (row.low_percent, row.high_percent) for row in rows}
 
 
-def result_payload(run: AnalysisRun) -> dict[str, object]:
-    """The JSON payload of a finished run, with people's corrections."""
-    return results.payload(run, cells_of([run]), staged(run), _uncalled(run))
+def result_payload(
+    run: AnalysisRun, veiled: Callable[[Cells], Cells] = lambda cells: cells
+) -> dict[str, object]:
+    """The JSON payload of a finished run, with people's corrections; `veiled` takes out what its reader may
+    not see yet."""
+    cells = veiled(cells_of([run]))
+    red = (records.cell(cell.row) for cell in cells.red)
+    others = sorted(chain(red, _uncalled(run)), key=lambda cell: cell.cell_id)
+    return results.payload(run, cells, staged(run), others)
 
 
 def smear_results(case_id: UUID) -> list[SmearResult]:
@@ -215,14 +242,17 @@ def smear_results(case_id: UUID) -> list[SmearResult]:
     ]
 
 
-def case_aggregate(case_id: UUID) -> tuple[Aggregate, tuple[ClassLine, ...]]:
-    """The figures of all analysed smears of a case taken together."""
+def case_aggregate(case_id: UUID) -> tuple[Aggregate, tuple[ClassLine, ...], RedCells | None]:
+    """The figures of all analysed smears of a case taken together; None for its red cells where none were
+    classified."""
     runs = list(current_runs(case_id).select_related("lab"))
-    pooled = cells_of(runs).figures()
-    return pooled, results.lines(pooled, reference_ranges(runs[0].lab) if runs else {})
+    cells = cells_of(runs)
+    pooled = cells.figures()
+    lines = results.lines(pooled, reference_ranges(runs[0].lab) if runs else {})
+    return pooled, lines, cells.red_cells()
 
 
 def unfinished_runs(case_id: UUID) -> QuerySet[AnalysisRun]:
     """The newest runs of a case's smears that are not signed off: why it cannot be reported yet."""
-    newest = _newest(AnalysisRun.objects.filter(smear__case_id=case_id))
-    return newest.filter(signed_off_at=None)
+    runs = newest(AnalysisRun.objects.filter(smear__case_id=case_id))
+    return runs.filter(signed_off_at=None)

@@ -5,12 +5,15 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from inference import records
-from inference.models import AnalysisRun, Cell, CellReview
+from inference import names, records, what_matters
+from inference.models import AnalysisRun, Cell, CellReview, CellSkip, SecondReview
 from inference.pipeline import payload
+from inference.pipeline.agreement import LEAST_PAIRS
 from inference.pipeline.cell_words import FocusVerdict, Plausibility
-from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.config import RBC_CLASSES, WBC_CLASSES
+from inference.pipeline.stakes import Stake, StakeKind
 from inference.review import MAX_COMMENT
+from inference.review_queue import Task
 from inference.similar import Similar
 
 
@@ -84,8 +87,38 @@ class DescriptionSerializer(serializers.Serializer):
     machine_text = serializers.BooleanField(default=True, help_text="Always true: no person wrote this.")
 
 
+class StakeSerializer(serializers.Serializer):
+    """One thing that the call of a cell could change."""
+
+    kind = serializers.ChoiceField(choices=[*StakeKind])
+    key = serializers.CharField(help_text="The code of the flag, or the class.")
+    up = serializers.BooleanField(help_text="Raise the flag, or take the share above the limit.")
+    limit = serializers.FloatField(allow_null=True, help_text="In %; null of flags and grades.")
+    text = serializers.SerializerMethodField()
+
+    def get_text(self, stake: Stake) -> str:
+        return names.stake_name(stake)
+
+
+class SkippedSerializer(serializers.ModelSerializer):
+    """That a reader left a cell open for now, and why."""
+
+    reader = serializers.CharField(source="reader.full_name")
+
+    class Meta:
+        model = CellSkip
+        fields = ["cell", "reader", "reason", "comment", "skipped_at"]
+
+
+class SkipSerializer(serializers.Serializer):
+    reason = serializers.ChoiceField(choices=CellSkip.Reason.choices)
+    comment = serializers.CharField(
+        max_length=MAX_COMMENT, allow_blank=True, default="", help_text="Needed where the reason is “other”."
+    )
+
+
 class OpenCellSerializer(serializers.ModelSerializer):
-    """One cell of the review queue."""
+    """One cell of the review queue; what the machine says of it is left out where it is `hidden`."""
 
     run = serializers.UUIDField(source="run_id")
     case = serializers.UUIDField(source="run.smear.case_id")
@@ -93,7 +126,15 @@ class OpenCellSerializer(serializers.ModelSerializer):
     priority = serializers.CharField(source="run.smear.case.priority")
     cell_id = serializers.IntegerField(source="number", help_text="Number of the cell within its run.")
     type = serializers.CharField(source="kind")
-    predicted_class = serializers.CharField(source="label")
+    predicted_class = serializers.SerializerMethodField(help_text="Null while hidden.")
+    task = serializers.ChoiceField(
+        choices=[*Task],
+        help_text="What it waits for: a first call, a second one, or to settle two that differ.",
+    )
+    matters = serializers.BooleanField(help_text="Whether its call could change what the report says.")
+    stakes = serializers.SerializerMethodField(help_text="What its call could change; empty while hidden.")
+    hidden = serializers.BooleanField(source="is_veiled")
+    skipped = serializers.BooleanField(help_text="By the caller.")
     reasons = serializers.ListField(source="review_reasons", child=serializers.CharField())
     bbox = serializers.SerializerMethodField(help_text="x0, y0, x1, y1 in pixels of the image.")
     description = serializers.SerializerMethodField(help_text="Null where the analysis made no words.")
@@ -109,6 +150,11 @@ class OpenCellSerializer(serializers.ModelSerializer):
             "priority",
             "cell_id",
             "type",
+            "task",
+            "matters",
+            "stakes",
+            "hidden",
+            "skipped",
             "predicted_class",
             "confidence",
             "reasons",
@@ -122,24 +168,63 @@ class OpenCellSerializer(serializers.ModelSerializer):
         words = records.description(cell.description)
         return payload.description(words) if words else None
 
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_predicted_class(self, cell: Cell) -> str | None:
+        return cell.label or None
+
+    @extend_schema_field(StakeSerializer(many=True))
+    def get_stakes(self, cell: Cell) -> Any:
+        return StakeSerializer(what_matters.stakes_of(cell), many=True).data
+
     def get_bbox(self, cell: Cell) -> list[int]:
         return [cell.x0, cell.y0, cell.x1, cell.y1]
 
 
 class DecisionSerializer(serializers.Serializer):
-    label = serializers.ChoiceField(choices=list(WBC_CLASSES))  # type: ignore[assignment]
+    label = serializers.ChoiceField(choices=[*WBC_CLASSES, *RBC_CLASSES])  # type: ignore[assignment]
     comment = serializers.CharField(max_length=MAX_COMMENT, allow_blank=True, default="")
 
 
 class ReviewSerializer(serializers.ModelSerializer):
-    """A person's word on a cell, with the machine's beside it."""
+    """A person's word on a cell, with the machine's beside it and, of a second pathologist's or a settling
+    one, the first one's. `task` says which of the three it is; second words have ids of their own series."""
 
     machine_label = serializers.CharField(source="cell.label")
     reviewer = serializers.CharField(source="reviewer.full_name")
+    task = serializers.SerializerMethodField()
+    blind = serializers.BooleanField(help_text="The machine's call was hidden.")
+    agrees = serializers.SerializerMethodField(help_text="With the machine.")
+    first_label = serializers.SerializerMethodField(help_text="Null of a first word.")
 
     class Meta:
         model = CellReview
-        fields = ["id", "cell", "label", "machine_label", "comment", "reviewer", "decided_at"]
+        fields = [
+            "id",
+            "cell",
+            "task",
+            "label",
+            "machine_label",
+            "first_label",
+            "blind",
+            "agrees",
+            "comment",
+            "reviewer",
+            "decided_at",
+        ]
+
+    @extend_schema_field(serializers.ChoiceField(choices=[*Task]))
+    def get_task(self, said: CellReview | SecondReview) -> str:
+        if isinstance(said, SecondReview):
+            return Task.SECOND
+        return Task.SETTLE if said.settles_id else Task.FIRST
+
+    def get_agrees(self, said: CellReview | SecondReview) -> bool:
+        return said.label == said.cell.label
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_first_label(self, said: CellReview | SecondReview) -> str | None:
+        second = said if isinstance(said, SecondReview) else said.settles
+        return second.first.label if second else None
 
 
 class ReceiptSerializer(serializers.Serializer):
@@ -275,3 +360,42 @@ class PredictionSerializer(serializers.Serializer):
         """`class` is a word of Python's own, so the field gets its name here."""
         fields = super().get_fields()
         return {"class" if name == "class_" else name: field for name, field in fields.items()}
+
+
+class KappaSerializer(serializers.Serializer):
+    """Cohen's kappa with its 95 % interval."""
+
+    value = serializers.FloatField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class AgreementSerializer(serializers.Serializer):
+    """How often two gave the same cells the same class, in % with the exact 95 % interval."""
+
+    pairs = serializers.IntegerField()
+    agreed = serializers.IntegerField(source="agreed.count")
+    percent = serializers.FloatField(source="agreed.percent")
+    low = serializers.FloatField(source="agreed.low")
+    high = serializers.FloatField(source="agreed.high")
+    kappa = KappaSerializer(
+        allow_null=True,
+        help_text=f"Null of fewer than {LEAST_PAIRS} pairs, and where all calls are one class.",
+    )
+
+
+class ReaderAgreementSerializer(serializers.Serializer):
+    """One reader, or all together: beside the machine, and beside other pathologists."""
+
+    reader_id = serializers.UUIDField(source="reader.pk", allow_null=True, default=None)
+    reader = serializers.CharField(source="reader.full_name", allow_null=True, default=None)
+    blind = AgreementSerializer(help_text="With the machine, whose call was hidden.")
+    open = AgreementSerializer(help_text="With the machine, whose call was in sight.")
+    peers = AgreementSerializer(
+        help_text="With pathologists, neither of whom had seen the other's call first."
+    )
+
+
+class LabAgreementSerializer(serializers.Serializer):
+    everyone = ReaderAgreementSerializer()
+    readers = ReaderAgreementSerializer(many=True)

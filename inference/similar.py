@@ -3,13 +3,14 @@
 from base64 import b64decode
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from django.db.models import QuerySet
 from numpy.typing import NDArray
 
 from accounts.types import User
-from inference import records
+from inference import candidates, records, selectors
 from inference.models import AnalysisRun, Cell, CellReview
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.findings import NetworkUsed
@@ -91,7 +92,8 @@ def similar(user: User, cell: Cell, count: int = NEAREST) -> Similar:
     asked = _decoded(bytes(cell.embedding))
     nearest, compared = _nearest(asked, _confirmed(user, network).exclude(pk=cell.pk), count + SPARE)
     neighbours = _neighbours(cell, nearest)[:count]
-    training = _training(asked, network, cell.label) if len(neighbours) < count else ()
+    folder = candidates.folder_with(user.lab_id, network.sha256)
+    training = _training(asked, (network, folder), cell.label) if len(neighbours) < count else ()
     return Similar(cell, network, True, compared, neighbours, training)
 
 
@@ -111,7 +113,8 @@ def _confirmed(user: User, network: NetworkUsed) -> QuerySet[Cell]:
         networks__0__version=network.version,
         networks__0__sha256=network.sha256,
     )
-    newest = CellReview.objects.filter(undone_at=None, reviewer__lab=user.lab).order_by("-pk")
+    standing = CellReview.objects.filter(undone_at=None, reviewer__lab=user.lab)
+    newest = standing.exclude(cell__double_reading__in=selectors.PENDING).order_by("-pk")
     return Cell.objects.filter(
         pk__in=newest.values("cell")[:COMPARED_AT_MOST],
         run__in=runs.order_by().values("pk"),
@@ -154,16 +157,16 @@ def _is_same(one: Cell, other: Cell) -> bool:
     return one.run_id != other.run_id and inside and _of_one_image(one, other)
 
 
-def _training(asked: Embedding, network: NetworkUsed, label: str) -> tuple[ClassLikeness, ...]:
+def _training(asked: Embedding, network: tuple[NetworkUsed, Path], label: str) -> tuple[ClassLikeness, ...]:
     """The classes whose training cells are most like a cell, and the one it was called, most similar first;
-    none where the card of its network describes no cells or is of another version by now."""
-    ranked = sorted(_likenesses(asked, network), key=lambda one: -one.similarity)
+    none where the card of its network, in that folder, describes no cells or is of another version by now."""
+    ranked = sorted(_likenesses(asked, *network), key=lambda one: -one.similarity)
     return tuple(one for place, one in enumerate(ranked) if place < CLASSES_TOLD or one.label == label)
 
 
-def _likenesses(asked: Embedding, network: NetworkUsed) -> list[ClassLikeness]:
+def _likenesses(asked: Embedding, network: NetworkUsed, folder: Path) -> list[ClassLikeness]:
     try:
-        card = registry.card(network.name)
+        card = registry.card(network.name, folder)
     except NetworkUnavailable:
         return []
     if card.used != network:

@@ -7,8 +7,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
+from accounts.notifications import Event, Kind
 from accounts.permissions import Verb, require
 from accounts.types import User
+from cases import services as cases
 from inference import stage_records
 from inference.claims import Queue
 from inference.models import AnalysisRun, StageCall
@@ -73,6 +75,7 @@ def fail(call_id: int, token: UUID, code: str, message: str) -> None:
     with transaction.atomic():
         QUEUE.fail(call_id, token, code, message)
         audit.record(None, "staging.failed", call.run, audit.FAILED, code=code, attempts=call.attempts)
+        _tell_failed(call)
 
 
 def retry(actor: User, run: AnalysisRun) -> None:
@@ -98,3 +101,11 @@ def _take_up(call: StageCall) -> None:
             audit.record(
                 None, f"staging.{became}", call.run, outcome, code="worker_lost", attempts=call.attempts
             )
+            if became == Status.FAILED:
+                _tell_failed(call)
+
+
+def _tell_failed(call: StageCall) -> None:
+    """Once for each time it was queued: one that is repeated can fail again."""
+    key = f"{call.pk}:{call.queued_at.isoformat()}"
+    cases.tell_author(Event(Kind.STAGING_FAILED, call.run.smear.case, key))

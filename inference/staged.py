@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from inference import names, stage_records
@@ -135,6 +136,12 @@ class StagedSmear:
         if self.review and self.found:
             part |= {"reviewed_label": self.review.label, "requires_manual_review": False}
         return part
+
+
+def answers_to(run: AnalysisRun) -> QuerySet[StageReview]:
+    """What people said of the stage of a smear, the latest first, what was taken back included."""
+    said = StageReview.objects.filter(stage_call__run=run).select_related("stage_call", "reviewer")
+    return said.order_by("-decided_at", "-pk")
 
 
 def staged(run: AnalysisRun) -> StagedSmear:

@@ -3,10 +3,11 @@
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import status
+from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,10 +15,13 @@ from accounts.permissions import Verb
 from cases.selectors import cases_for
 from inference import stage_calls, stage_review, staging_requests
 from inference.doors import CONFLICT, REFUSALS, REFUSED, Door, finished_run
+from inference.models import StageReview
+from inference.review_queue import WaitingSlide, waiting_slides
 from inference.serializers import ErrorAnswer
-from inference.staged import staged
+from inference.staged import answers_to, staged
 from inference.staging_serializers import (
     CaseStagingSerializer,
+    OpenStagingSerializer,
     StageReviewSerializer,
     StagingAnswerSerializer,
     StagingSerializer,
@@ -105,9 +109,39 @@ class DecideStaging(Door):
         return Response(StageReviewSerializer(said).data, status=status.HTTP_201_CREATED)
 
 
+class StagingAnswers(Door, generics.ListAPIView):
+    """What people said of the stage of a smear, the latest first; what was taken back says when."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+    serializer_class = StageReviewSerializer
+    queryset = StageReview.objects.none()
+    filter_backends = ()
+
+    def get_queryset(self) -> QuerySet[StageReview]:
+        if getattr(self, "swagger_fake_view", False):
+            return self.queryset
+        return answers_to(finished_run(self.person, self.kwargs["run_id"]))
+
+
+class OpenStagings(Door, generics.ListAPIView):
+    """The slides whose staging waits for a person's answer, in the order of the review queue."""
+
+    permission_verbs = {"get": Verb.REVIEW_VIEW}
+    serializer_class = OpenStagingSerializer
+    queryset = StageReview.objects.none()
+    filter_backends = ()
+
+    def get_queryset(self) -> list[WaitingSlide]:  # type: ignore[override]
+        if getattr(self, "swagger_fake_view", False):
+            return []
+        return [slide for slide in waiting_slides(self.person, 0) if slide.staging.is_open]
+
+
 urlpatterns = [
     path("api/v1/cases/<uuid:case_id>/staging/", CaseStaging.as_view(), name="api-case-staging"),
     path("api/v1/runs/<uuid:run_id>/staging/", RunStaging.as_view(), name="api-staging"),
     path("api/v1/runs/<uuid:run_id>/staging/retry/", StagingRetry.as_view(), name="api-staging-retry"),
     path("api/v1/runs/<uuid:run_id>/staging/decide/", DecideStaging.as_view(), name="api-staging-decide"),
+    path("api/v1/runs/<uuid:run_id>/staging/answers/", StagingAnswers.as_view(), name="api-staging-answers"),
+    path("api/v1/review/stagings/", OpenStagings.as_view(), name="api-open-stagings"),
 ]

@@ -25,7 +25,19 @@ class StageReviewSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = StageReview
-        fields = ["id", "run", "label", "machine_label", "comment", "reviewer", "decided_at"]
+        fields = ["id", "run", "label", "machine_label", "comment", "reviewer", "decided_at", "undone_at"]
+
+
+class OpenStagingSerializer(serializers.Serializer):
+    """A slide whose staging waits for a person, with the machine's word; that is empty for no stage."""
+
+    run = serializers.UUIDField(source="run.pk")
+    case = serializers.UUIDField(source="run.smear.case_id")
+    accession = serializers.CharField(source="run.smear.case.accession")
+    priority = serializers.CharField(source="run.smear.case.priority")
+    machine_label = serializers.CharField(source="staging.machine_label")
+    reasons = serializers.ListField(source="staging.found.reasons", child=serializers.CharField())
+    analysed_at = serializers.DateTimeField(source="run.finished_at")
 
 
 class FieldCountsSerializer(serializers.Serializer):

@@ -4,33 +4,50 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_process_init
 from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from accounts.selectors import red_cell_limits
 from cases.local_files import local_path
-from inference import answers, pictures, records, runs, second_readings, stage_calls
+from inference import (
+    answers,
+    candidates,
+    deep_zoom,
+    pictures,
+    records,
+    rehearsals,
+    runs,
+    second_readings,
+    stage_calls,
+    what_matters,
+)
 from inference.claims import HoldLost, Queue
-from inference.models import AnalysisRun, Cell
+from inference.models import AnalysisRun, Cell, Rehearsal
 from inference.pipeline import payload
-from inference.pipeline.config import Config, SegmentationEngine
+from inference.pipeline.config import Config, SegmentationEngine, shape_of
 from inference.pipeline.findings import Explanation, Kind, Method, Staging
+from inference.rehearsal_figures import Anew, compared
+from inference.results import ReviewedCell
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.5
+REHEARSED_AT_ONCE = 64
 HEAT_MAP_FIGURES = ("strength", "focus_ratio", "nucleus_ratio", "cytoplasm_ratio", "background_ratio")
 INTERNAL_ERROR = gettext_noop(
     "The analysis stopped at a fault of the program, which has been logged. Repeat it; if it stops again,"
@@ -58,6 +75,20 @@ def _config(pixel_um: float | None = None, staging: bool = False) -> Config:
         remediate=settings.CALL_AGAIN,
         review_contradicted=settings.REVIEW_CONTRADICTED,
         staging=staging,
+        rbc_classified=settings.RBC_CLASSIFIED,
+        rbc_reviewed=settings.RBC_REVIEWED,
+    )
+
+
+def _config_of(smear: Any) -> Config:
+    """The analysis of a smear, by what is known of its case, and by the limits and the network of its
+    laboratory."""
+    limits = red_cell_limits(smear.lab_id)
+    return replace(
+        _config(smear.case.pixel_um, smear.case.staging_requested),
+        rbc_diameter_um=limits.diameter_um,
+        rbc_grades=limits.grades_percent,
+        wbc_folder=candidates.active_folder(smear.lab_id),
     )
 
 
@@ -112,7 +143,7 @@ def _analyse(run: AnalysisRun, token: UUID) -> None:
     with local_path(smear.original, smear.suffix) as path:
         findings = analyse(
             path,
-            _config(smear.case.pixel_um, smear.case.staging_requested),
+            _config_of(smear),
             _progress(run, token),
             second_readings.with_readings,
         )
@@ -193,9 +224,63 @@ def _stage(run: AnalysisRun) -> Staging:
 
 
 @shared_task
-def predict_cell(place: str, image: str, suffix: str) -> None:
-    """Needs a caller who waits at `place`; leaves the prediction there, or why there is none."""
-    _give(place, lambda: _predict(base64.b64decode(image), suffix))
+def rehearse_network(rehearsal_id: str) -> None:
+    """Needs the rehearsal queued; leaves it done or failed. In any other state there is nothing to do.
+
+    Killed in the middle, it leaves the rehearsal running without a heartbeat, which the sweeper finds.
+    """
+
+    def work(token: UUID) -> None:
+        _rehearse(rehearsals.QUEUE.held(rehearsal_id, token), token)
+
+    _carry_out(rehearsals.QUEUE, rehearsal_id, work, rehearsals.fail)
+
+
+def _rehearse(rehearsal: Rehearsal, token: UUID) -> None:
+    from inference.pipeline.errors import PipelineError
+    from inference.pipeline.networks import registry, runtime
+
+    network = runtime.load(registry.WBC_NETWORK, candidates.folder(rehearsal.candidate))
+    cases = rehearsals.signed_cases(rehearsal.lab_id, rehearsal.cases_wanted)
+    if not cases:
+        raise PipelineError(
+            _("The laboratory has no signed case yet. A network is rehearsed on cases with signed slides."),
+            code="nothing_to_rehearse",
+        )
+    rehearsals.begin(rehearsal.pk, token)
+    for place, case_id in enumerate(cases, start=1):
+        cells = rehearsals.signed_cells(case_id)
+        whole = [cell for cell in cells if cell.row.crop]
+        anew = [
+            one
+            for start in range(0, len(whole), REHEARSED_AT_ONCE)
+            for one in _called_anew(whole[start : start + REHEARSED_AT_ONCE], network)
+        ]
+        found = place, case_id, compared(anew, len(cells) - len(whole))
+        rehearsals.save_case(rehearsal.pk, token, found, place / len(cases))
+    rehearsals.save(rehearsal.pk, token)
+
+
+def _called_anew(cells: Sequence[ReviewedCell], network: Any) -> list[Anew]:
+    """Has a network call stored cells, from their pictures."""
+    from inference.pipeline.rehearsal import KeptCell, called_anew
+
+    kept = []
+    for cell in cells:
+        row = cell.row
+        with row.crop.open() as file:
+            crop = pictures.pixels(file)
+        beyond = "stain" in row.review_reasons
+        kept.append(KeptCell(crop, records.instance(row), records.second_call(row), beyond))
+    said = called_anew(kept, network, _config())
+    return [Anew(cell, call, reasons) for cell, (call, reasons) in zip(cells, said, strict=True)]
+
+
+@shared_task
+def predict_cell(place: str, image: str, suffix: str, lab_id: str) -> None:
+    """Needs a caller of a laboratory who waits at `place`; leaves the prediction there, or why there is
+    none."""
+    _give(place, lambda: _predict(base64.b64decode(image), suffix, lab_id))
 
 
 @shared_task
@@ -203,6 +288,23 @@ def heat_map_of_cell(place: str, cell_id: int, method: str, label: str) -> None:
     """Needs a classified cell and a caller who waits at `place`; leaves its heat map there, or why there is
     none."""
     _give(place, lambda: _heat_map(Cell.objects.select_related("run").get(pk=cell_id), method, label))
+
+
+@shared_task
+def copy_for_viewer(run_id: str) -> None:
+    """Needs an image that can only be decoded whole; leaves its reading copy in the storage. Where there is
+    one already, there is nothing to do."""
+    from inference.pipeline.slide_copy import write_copy
+
+    smear = AnalysisRun.objects.select_related("smear").get(pk=run_id).smear
+    name = deep_zoom.copy_name(smear)
+    if default_storage.exists(name):
+        return
+    with local_path(smear.original, smear.suffix) as path, TemporaryDirectory() as folder:
+        copy = Path(folder, "copy.tif")
+        write_copy(path, copy)
+        with copy.open("rb") as file:
+            default_storage.save(name, File(file))
 
 
 def _give(place: str, make: Callable[[], dict[str, Any]]) -> None:
@@ -218,14 +320,15 @@ def _give(place: str, make: Callable[[], dict[str, Any]]) -> None:
     answers.give(place, content)
 
 
-def _predict(image: bytes, suffix: str) -> dict[str, Any]:
-    """The answer of `predict/`."""
+def _predict(image: bytes, suffix: str, lab_id: str) -> dict[str, Any]:
+    """The answer of `predict/`, by the network of the laboratory."""
     from inference.pipeline.single_cell import predict
 
+    config = replace(_config(), wbc_folder=candidates.active_folder(lab_id))
     with NamedTemporaryFile(suffix=suffix) as file:
         file.write(image)
         file.flush()
-        said = predict(Path(file.name), _config())
+        said = predict(Path(file.name), config)
     call, explanation = said.call, said.explanation
     reading = second_readings.reading_of(call, explanation, said.crop)
     return {
@@ -253,17 +356,17 @@ def _figures(explanation: Explanation) -> dict[str, float | None]:
 
 
 def _heat_map(row: Cell, method: str, label: str) -> dict[str, Any]:
-    from inference.pipeline.heat_map import Kept, heat_map
-    from inference.pipeline.networks import registry
+    from inference.pipeline.heat_map import Kept, heat_map, network_of
 
     called_by = {used.name: used.sha256 for used in records.networks(row.run)}
-    sha256 = called_by.get(registry.WBC_NETWORK, "")
+    sha256 = called_by.get(network_of(Kind(row.kind)), "")
     with row.crop.open() as file:
         crop = pictures.pixels(file)
-    kept = Kept(crop, records.instance(row), row.run.pixel_um, sha256)
+    folder = candidates.folder_with(row.run.lab_id, sha256)
+    kept = Kept(crop, records.instance(row), row.run.pixel_um, sha256, records.measures(row), folder)
     found, words = heat_map(kept, label, Method(method))
     return {
-        "label": label,
+        "label": shape_of(label),
         "picture": _data_uri(pictures.heatmap_png(found.drawn)),
         **_figures(found),
         "receipt": asdict(found.receipt) if found.receipt else None,
@@ -277,7 +380,9 @@ def _data_uri(png: bytes) -> str:
 
 @shared_task
 def sweep_runs() -> None:
-    """Needs nothing; queues running runs and stagings whose heart stopped, and sends queued ones that were
-    not sent."""
+    """Needs nothing; queues running runs, stagings and rehearsals whose heart stopped, sends queued ones that
+    were not sent, and looks at open cells of which is not known yet what hangs on them."""
     runs.sweep()
     stage_calls.sweep()
+    rehearsals.sweep()
+    what_matters.catch_up()

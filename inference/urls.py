@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from inference import api, review_views, staging_api, staging_views, views
+from inference import (
+    api,
+    by_hand_views,
+    gallery_api,
+    gallery_views,
+    gate_api,
+    gate_views,
+    network_views,
+    review_views,
+    staging_api,
+    staging_views,
+    viewer_views,
+    views,
+)
 
 app_name = "inference"
 urlpatterns = [
@@ -11,11 +24,33 @@ urlpatterns = [
     path("runs/<uuid:run_id>/status/", views.run_status, name="run-status"),
     path("runs/<uuid:run_id>/retry/", views.retry, name="retry"),
     path("runs/<uuid:run_id>/overlay.png", views.overlay, name="overlay"),
+    path("runs/<uuid:run_id>/gallery/", gallery_views.page, name="gallery"),
+    path("runs/<uuid:run_id>/gallery/cells.json", gallery_views.cells, name="gallery-cells"),
+    path(
+        "runs/<uuid:run_id>/gallery/sheets/<str:kind>/<int:number>.jpg",
+        gallery_views.sheet,
+        name="gallery-sheet",
+    ),
     path("runs/<uuid:run_id>/cells/<int:number>/", views.cell_panel, name="cell"),
     path("runs/<uuid:run_id>/cells/<int:number>/similar/", views.similar_cells, name="similar"),
     path("runs/<uuid:run_id>/cells/<int:number>/crop.png", views.crop, name="crop"),
     path("runs/<uuid:run_id>/cells/<int:number>/heatmap.png", views.heatmap, name="heatmap"),
     path("runs/<uuid:run_id>/cells/<int:number>/heat-map/", views.heat_map, name="heat-map"),
+    path("runs/<uuid:run_id>/viewer/", viewer_views.page, name="viewer"),
+    path("runs/<uuid:run_id>/viewer/manifest.json", viewer_views.manifest, name="viewer-manifest"),
+    path("runs/<uuid:run_id>/viewer/cells.json", viewer_views.cells, name="viewer-cells"),
+    path("runs/<uuid:run_id>/viewer/coverage.json", viewer_views.coverage, name="viewer-coverage"),
+    path("runs/<uuid:run_id>/viewer/seen.json", viewer_views.seen, name="viewer-seen"),
+    path(
+        "runs/<uuid:run_id>/viewer/outlines/<int:column>/<int:row>.json",
+        viewer_views.outlines,
+        name="viewer-outlines",
+    ),
+    path(
+        "runs/<uuid:run_id>/viewer/tiles/<int:level>/<int:column>/<int:row>.jpg",
+        viewer_views.tile,
+        name="viewer-tile",
+    ),
     path("cases/<uuid:case_id>/staging/", staging_views.case_staging, name="case-staging"),
     path("cases/<uuid:case_id>/staging/request/", staging_views.request_staging, name="request-staging"),
     path("cases/<uuid:case_id>/staging/withdraw/", staging_views.withdraw_staging, name="withdraw-staging"),
@@ -29,7 +64,31 @@ urlpatterns = [
     path("review/<uuid:run_id>/release/", review_views.release, name="release"),
     path("review/<uuid:run_id>/sign-off/", review_views.sign_off, name="sign-off"),
     path("review/<uuid:run_id>/cells/<int:number>/decide/", review_views.decide, name="decide"),
+    path("review/<uuid:run_id>/cells/<int:number>/skip/", review_views.skip, name="skip"),
+    path("laboratory/agreement/", review_views.agreement, name="agreement"),
+    path("laboratory/agreement/<uuid:reader_id>/", review_views.reader_agreement, name="reader-agreement"),
     path("review/<uuid:run_id>/cells/<int:number>/undo/", review_views.undo, name="undo"),
+    path("cases/<uuid:case_id>/sign-off/", gate_views.page, name="sign-off-page"),
+    path("cases/<uuid:case_id>/sign-off/box/", gate_views.box, name="sign-off-box"),
+    path("cases/<uuid:case_id>/sign-off/answer/", gate_views.answer, name="gate-answer"),
+    path("cases/<uuid:case_id>/sign-off/told/", gate_views.tell, name="critical-call"),
+    path("critical-calls/<uuid:call_id>/withdraw/", gate_views.withdraw_call, name="withdraw-call"),
+    path("smears/<uuid:smear_id>/count/", by_hand_views.tally, name="tally"),
+    path("counts/<uuid:count_id>/withdraw/", by_hand_views.withdraw, name="withdraw-count"),
+    path("review/<uuid:run_id>/identity/", by_hand_views.check_identity, name="check-identity"),
+    path("laboratory/networks/", network_views.networks, name="networks"),
+    path("laboratory/networks/shipped/", network_views.back_to_shipped, name="back-to-shipped"),
+    path("laboratory/networks/<uuid:candidate_id>/rehearse/", network_views.rehearse, name="rehearse"),
+    path("laboratory/networks/<uuid:candidate_id>/back/", network_views.back_to, name="back-to"),
+    path("laboratory/rehearsals/<uuid:rehearsal_id>/", network_views.rehearsal_page, name="rehearsal"),
+    path(
+        "laboratory/rehearsals/<uuid:rehearsal_id>/status/",
+        network_views.rehearsal_status,
+        name="rehearsal-status",
+    ),
+    path("laboratory/rehearsals/<uuid:rehearsal_id>/activate/", network_views.activate, name="activate"),
     *api.urlpatterns,
+    *gallery_api.urlpatterns,
     *staging_api.urlpatterns,
+    *gate_api.urlpatterns,
 ]

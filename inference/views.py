@@ -4,15 +4,18 @@ from uuid import UUID
 
 from django.db.models.fields.files import FieldFile
 from django.http import FileResponse, Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import PersonRequest, Verb, verb_required
 from cases.selectors import cases_for
-from inference import answers, heat_maps, pages, runs, selectors
+from inference import answers, blind, heat_maps, pages, runs, selectors
+from inference.by_hand import counted_by_hand
 from inference.field import field
 from inference.models import AnalysisRun
 from inference.similar import similar
+from inference.staged import stagings
 
 Status = AnalysisRun.Status
 
@@ -27,7 +30,7 @@ def case_runs(request: PersonRequest, case_id: UUID) -> HttpResponse:
     case = get_object_or_404(cases_for(request.user), pk=case_id)
     shown = list(selectors.case_runs(request.user, case_id))
     busy = any(run.status in (Status.QUEUED, Status.RUNNING) for run in shown)
-    context = {"case": case, "runs": shown, "busy": busy}
+    context = {"case": case, "runs": stagings(shown), "busy": busy}
     answer = render(request, "inference/partials/case_runs.html", context)
     if "again" in request.GET and not busy:
         answer["HX-Trigger"] = "case-changed"
@@ -40,9 +43,11 @@ def run_page(request: PersonRequest, run_id: UUID) -> HttpResponse:
     """The result of a finished run; before that, where it stands."""
     run = selectors.run_for(request.user, run_id)
     if run.status != Status.DONE:
-        return render(request, "inference/run.html", {"run": run, "case": run.smear.case})
-    shown, asked = pages.result(run), pages.number(request.GET.get("cell", ""))
+        context = {"run": run, "case": run.smear.case, "counts": counted_by_hand(run.smear, {})}
+        return render(request, "inference/run.html", context)
+    shown, asked = pages.result(run, request.user), pages.number(request.GET.get("cell", ""))
     cell = None if asked is None else selectors.numbered_cell(run, asked)
+    cell = shown.veil.over_one(cell) if cell else None
     context = {
         "run": run,
         "case": run.smear.case,
@@ -85,7 +90,8 @@ def retry(request: PersonRequest, run_id: UUID) -> HttpResponse:
 def cell_panel(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
     """One cell of a run: its crop, probabilities, heat map and who called it what."""
     run = selectors.run_for(request.user, run_id)
-    cell = selectors.reviewed_cell(get_object_or_404(run.cells, number=number))
+    found = get_object_or_404(run.cells, number=number)
+    cell = blind.veil(request.user, run, found).over_one(selectors.reviewed_cell(found))
     context = {"run": run, **_cell_context(cell)}
     return render(request, "inference/partials/cell_panel.html", context)
 
@@ -96,6 +102,8 @@ def similar_cells(request: PersonRequest, run_id: UUID, number: int) -> HttpResp
     """The confirmed cells most like one cell, which its panel asks for once it is shown."""
     run = selectors.run_for(request.user, run_id)
     cell = get_object_or_404(run.cells, number=number)
+    if blind.veil(request.user, run, cell).machine:
+        return _hidden()
     context = {"row": cell, "similar": similar(request.user, cell)}
     return render(request, "inference/partials/similar.html", context)
 
@@ -109,9 +117,12 @@ def crop(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
 
 @verb_required(Verb.RUN_VIEW)
 @require_GET
-def heatmap(request: PersonRequest, run_id: UUID, number: int) -> FileResponse:
+def heatmap(request: PersonRequest, run_id: UUID, number: int) -> HttpResponseBase:
     run = selectors.run_for(request.user, run_id)
-    return _picture(get_object_or_404(run.cells, number=number).heatmap)
+    cell = get_object_or_404(run.cells, number=number)
+    if blind.veil(request.user, run, cell).machine:
+        return _hidden()
+    return _picture(cell.heatmap)
 
 
 @verb_required(Verb.RUN_VIEW)
@@ -120,6 +131,8 @@ def heat_map(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
     """A heat map and words of any classified cell, made while the person waits; what is stored stays."""
     run = selectors.run_for(request.user, run_id)
     row = get_object_or_404(run.cells, number=number)
+    if blind.veil(request.user, run, row).machine:
+        return _hidden()
     context: dict[str, object] = {"run": run, "row": row, "cell": selectors.reviewed_cell(row)}
     asked = request.GET.get("method", ""), request.GET.get("label", "")
     try:
@@ -131,8 +144,14 @@ def heat_map(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
 
 @verb_required(Verb.RUN_VIEW)
 @require_GET
-def overlay(request: PersonRequest, run_id: UUID) -> FileResponse:
-    return _picture(selectors.run_for(request.user, run_id).overlay)
+def overlay(request: PersonRequest, run_id: UUID) -> HttpResponseBase:
+    """The annotated field: the machine's calls are written in it, so it waits until none is hidden."""
+    run = selectors.run_for(request.user, run_id)
+    return _hidden() if blind.veil(request.user, run).machine else _picture(run.overlay)
+
+
+def _hidden() -> HttpResponse:
+    return HttpResponse(blind.Hidden().text, status=409, content_type="text/plain; charset=utf-8")
 
 
 def _picture(file: FieldFile) -> FileResponse:

@@ -9,12 +9,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.permissions import MayVerb, Verb
 from accounts.types import User
 
-from . import documents, selectors
+from . import documents, selectors, versions
 from .documents import CONTENT_TYPES, Format
 
 
@@ -90,7 +91,68 @@ class ReportHl7(ReportDocument):
     form = Format.HL7
 
 
+class FigureChangeSerializer(serializers.Serializer[Any]):
+    key = serializers.CharField()
+    name = serializers.CharField()
+    before = serializers.CharField(help_text="As the report writes it; empty where it has none.")
+    after = serializers.CharField()
+
+
+class CellChangeSerializer(serializers.Serializer[Any]):
+    """A cell that counts as another class, and the person's word that changed it."""
+
+    run = serializers.UUIDField(source="cell.run_id")
+    image = serializers.CharField(source="cell.image")
+    cell_id = serializers.IntegerField(source="cell.number", help_text="Number of the cell within its run.")
+    before = serializers.CharField(source="cell.before")
+    after = serializers.CharField(source="cell.after")
+    reviewer = serializers.CharField(source="word.reviewer", default=None, allow_null=True)
+    decided_at = serializers.DateTimeField(source="word.at", default=None, allow_null=True)
+    comment = serializers.CharField(source="word.comment", default="")
+    taken_back = serializers.BooleanField(source="word.undone", default=False)
+
+
+class ChangesSerializer(serializers.Serializer[Any]):
+    """What changed between two versions of a report."""
+
+    before = serializers.IntegerField(source="difference.before")
+    after = serializers.IntegerField(source="difference.after")
+    reason = serializers.CharField(help_text="Why the later version was begun.")
+    cells = CellChangeSerializer(many=True)
+    figures = FigureChangeSerializer(source="difference.figures", many=True)
+    images_came = serializers.ListField(source="difference.images_came", child=serializers.CharField())
+    images_went = serializers.ListField(source="difference.images_went", child=serializers.CharField())
+    came = serializers.ListField(source="difference.came", child=serializers.CharField())
+    went = serializers.ListField(source="difference.went", child=serializers.CharField())
+
+
+class ReportChanges(APIView):
+    """What changed from version `before` of a case's report to version `after`, cell by cell."""
+
+    permission_classes = (MayVerb,)
+    permission_verbs: ClassVar = {"get": Verb.REPORT_VIEW}
+
+    @extend_schema(
+        operation_id="report_changes",
+        tags=["reports"],
+        responses={
+            200: ChangesSerializer,
+            401: OpenApiResponse(description="Not logged in."),
+            403: OpenApiResponse(description="The role does not allow it."),
+            404: OpenApiResponse(description="No such version, or of another laboratory."),
+        },
+    )
+    def get(self, request: Request, case_id: UUID, before: int, after: int) -> Response:
+        user = cast(User, request.user)
+        return Response(ChangesSerializer(versions.compared(user, case_id, before, after)).data)
+
+
 urlpatterns = [
+    path(
+        "api/v1/cases/<uuid:case_id>/report/changes/<int:before>/<int:after>/",
+        ReportChanges.as_view(),
+        name="api-report-changes",
+    ),
     path("api/v1/cases/<uuid:case_id>/report.pdf", ReportPdf.as_view(), name="api-report-pdf"),
     path("api/v1/cases/<uuid:case_id>/report.json", ReportJson.as_view(), name="api-report-json"),
     path("api/v1/cases/<uuid:case_id>/report.fhir.json", ReportFhir.as_view(), name="api-report-fhir"),

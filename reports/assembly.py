@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,27 +13,33 @@ from django.utils.translation import ngettext
 from PIL import Image
 
 from accounts.context import version as software_version
+from accounts.sign_off import CRITICAL_FINDINGS
 from cases.selectors import CaseFacts, case_facts
+from inference import gate
 from inference import selectors as inference
 from inference.names import (
     QUALITY_PARTS,
+    grade_note,
     leukemia_name,
     outcome_name,
+    red_finding_name,
     source_name,
     staging_status_name,
 )
 from inference.pipeline.findings import Notice, Outcome
+from inference.pipeline.red_cell_findings import Diameters, Grade, RedCells, RedClass
 from inference.selectors import SmearResult
 
 from . import content as parts
 from .content import Amendment, Line, ReportContent
+from .red_cells import CaseRedCells, RedLine, Spread
+from .sign_off import Answer, Call, CaseSignOff
 from .staging import CaseStaging, StagedImage, StageShare
 
 SOFTWARE = "WBC Portal"
 MAX_SHOWN = 20
 FIELD_SIDE_PX = 1400
 CROP_SIDE_PX = 160
-NOT_ANALYSED = ("rbc_morphology",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,10 @@ class Heading:
 def assemble(case_id: UUID, heading: Heading) -> ReportContent:
     """The content as the case stands now, unsigned; the same case gives the same content."""
     case, results = case_facts(case_id), inference.smear_results(case_id)
-    aggregate, class_lines = inference.case_aggregate(case_id)
+    aggregate, class_lines, red = inference.case_aggregate(case_id)
     lines = tuple(_line(line) for line in class_lines)
     cells = [(number, cell) for number, result in enumerate(results, 1) for cell in result.abnormal]
+    staged = _staging(case, results)
     dates = [heading.created_at, *(result.signed_off_at or result.analysed_at for result in results)]
     return ReportContent(
         schema=parts.SCHEMA_VERSION,
@@ -64,16 +71,18 @@ def assemble(case_id: UUID, heading: Heading) -> ReportContent:
         lab=parts.Laboratory(str(case.lab_id), case.lab_name, case.lab_address),
         patient=_patient(case),
         order=_order(case),
-        summary=summary(aggregate, lines, len(results)),
+        summary=" ".join([summary(aggregate, lines, len(results)), *staged.summary]),
         aggregate=aggregate,
         lines=lines,
         images=tuple(_image(result) for result in results),
         shown=tuple(_shown(number, cell) for number, cell in _choose(cells)),
         shown_of=len(cells),
-        not_analysed=NOT_ANALYSED,
+        not_analysed=() if red else ("rbc_morphology",),
         comment=heading.comment,
         amends=heading.amends,
-        staging=_staging(case, results),
+        staging=staged,
+        red_cells=_red_cells(red) if red else None,
+        sign_off=_sign_off(gate.settled(case_id), results),
     )
 
 
@@ -160,6 +169,47 @@ def _image(result: SmearResult) -> parts.SmearImage:
     )
 
 
+def _sign_off(settled: gate.Settled, results: Sequence[SmearResult]) -> CaseSignOff | None:
+    if not settled.calls and not settled.answers:
+        return None
+    images = {str(result.run_id): result.original_name for result in results}
+    calls = tuple(_call(call, stands) for call, stands in settled.calls)
+    return CaseSignOff(calls, tuple(_answer(answer, images) for answer in settled.answers))
+
+
+def _call(call: Any, stands: bool) -> Call:
+    finding = CRITICAL_FINDINGS.get(call.finding)
+    return Call(
+        finding=call.finding,
+        name=str(finding.name) if finding else call.finding,
+        cell_class=finding.cell_class if finding else "",
+        says=call.says,
+        told=call.told,
+        told_by=call.told_by,
+        told_at=call.told_at,
+        how=call.how,
+        how_name=str(call.get_how_display()),
+        read_back=call.read_back,
+        note=call.note,
+        recorded_by=str(call.recorded_by),
+        stands=stands,
+    )
+
+
+def _answer(answer: Any, images: Mapping[str, str]) -> Answer:
+    return Answer(
+        key=answer.check_key,
+        name=str(answer.get_check_key_display()),
+        image=images.get(answer.runs[0], "") if answer.check_key == gate.Key.SEEN else "",
+        says=answer.says,
+        answer=answer.answer,
+        answer_name=str(answer.get_answer_display()),
+        reason=answer.reason,
+        answered_by=str(answer.answered_by),
+        answered_at=answer.answered_at,
+    )
+
+
 def _staging(case: CaseFacts, results: Sequence[SmearResult]) -> CaseStaging:
     if case.staging_requested_at is None:
         return CaseStaging()
@@ -195,6 +245,45 @@ def _staged(number: int, result: SmearResult) -> StagedImage:
 def _share(share: inference.StageShare) -> StageShare:
     values = (share.probability, share.low, share.high)
     return StageShare(share.key, share.name, *(parts.rounded(100 * value) for value in values))
+
+
+def _red_cells(red: RedCells) -> CaseRedCells:
+    return CaseRedCells(
+        total=red.total,
+        classified=red.classified,
+        lines=tuple(_red_line(one) for one in red.classes),
+        abnormal=_red_line(RedClass("abnormal", red.abnormal, Grade(None))),
+        poikilocytosis=_red_line(red.poikilocytosis),
+        spread=_spread(red.diameters, red.anisocytosis) if red.diameters else None,
+        flags=red.flags,
+        notices=red.notices,
+    )
+
+
+def _red_line(one: RedClass) -> RedLine:
+    found = one.share
+    return RedLine(
+        key=one.label,
+        name=red_finding_name(one.label),
+        count=found.count,
+        percent=parts.rounded(found.percent),
+        low=parts.rounded(found.low),
+        high=parts.rounded(found.high),
+        grade=one.grade.text,
+        note=grade_note(one.grade),
+    )
+
+
+def _spread(sizes: Diameters, grade: Grade) -> Spread:
+    return Spread(
+        count=sizes.count,
+        mean_um=None if sizes.mean_um is None else parts.rounded(sizes.mean_um),
+        cv_percent=parts.rounded(sizes.cv_percent),
+        cv_low=parts.rounded(sizes.cv_low),
+        cv_high=parts.rounded(sizes.cv_high),
+        grade=grade.text,
+        note=grade_note(grade),
+    )
 
 
 def _notices(result: SmearResult) -> tuple[Notice, ...]:

@@ -52,12 +52,36 @@ RBC_WBC_RATIO = Code(
 )
 LEFT_SHIFT = Code("left-shift-index", "Immature granulocytes per 100 neutrophils", System.LOCAL, False)
 MYELOID_ERYTHROID = Code("myeloid-erythroid-ratio", "Myeloid to erythroid ratio", System.LOCAL, False)
+RED_CELLS = {
+    "macrocyte": Code("738-5", "Macrocytes [Presence] in Blood by Light microscopy"),
+    "microcyte": Code("741-9", "Microcytes [Presence] in Blood by Light microscopy"),
+    "sickle": Code("801-1", "Sickle cells [Presence] in Blood by Light microscopy"),
+    "target": Code("10381-2", "Target cells [Presence] in Blood by Light microscopy"),
+    "spherocyte": Code("802-9", "Spherocytes [Presence] in Blood by Light microscopy"),
+    "stomatocyte": Code("10380-4", "Stomatocytes [Presence] in Blood by Light microscopy"),
+    "ovalocyte": Code("774-0", "Ovalocytes [Presence] in Blood by Light microscopy"),
+    "elliptocyte": Code("11274-8", "Elliptocytes [Presence] in Blood by Light microscopy"),
+    "teardrop": Code("7791-7", "Dacrocytes [Presence] in Blood by Light microscopy"),
+    "echinocyte": Code("7790-9", "Burr cells [Presence] in Blood by Light microscopy"),
+    "schistocyte": Code("800-3", "Schistocytes [Presence] in Blood by Light microscopy"),
+    "hypochromic": Code("728-6", "Hypochromia [Presence] in Blood by Light microscopy"),
+    "malaria_infected": Code("malaria-infected-cells", "Malaria-infected red cells", System.LOCAL, False),
+    "poikilocytosis": Code("779-9", "Poikilocytosis [Presence] in Blood by Light microscopy"),
+    "anisocytosis": Code("702-1", "Anisocytosis [Presence] in Blood by Light microscopy"),
+}
+"""Ordinal findings; the codes of analysers for the same words are others, and wrong for a smear."""
+RBC_CLASSIFIED = Code("rbc-classified", "Erythrocytes whose shape was named", System.LOCAL, False)
 NOT_ANALYSED = {"rbc_morphology": RED_CELL_MORPHOLOGY, "staging": STAGING}
 
 
 def stage(key: str, name: str) -> Code:
     """A stage of leukemia: neither LOINC nor SNOMED names what the network tells apart."""
     return Code(f"stage-{key.replace('_', '-')}", name, System.LOCAL, False)
+
+
+def grade(text: str) -> Code:
+    """A grade of a finding, 0, 1+, 2+ or 3+, as an ordinal value."""
+    return Code(f"grade-{text.removesuffix('+')}", text, System.LOCAL, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +96,7 @@ PERCENT = Unit("%", "%")
 PER_100_WBC = Unit("/100{WBCs}", "/100 WBC")
 CELLS = Unit("{cells}", "cells")
 RATIO = Unit("{ratio}", "ratio")
+MICROMETRE = Unit("um", "µm")
 FIELDS = Unit("{fields}", "fields")
 PER_100_NEUTROPHILS = Unit("/100{neutrophils}", "/100 neutrophils")
 

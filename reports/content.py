@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 
 from inference.pipeline.findings import Aggregate, NetworkUsed, Notice, Outcome
 
+from .red_cells import CaseRedCells
+from .sign_off import CaseSignOff
 from .staging import CaseStaging
 
 SCHEMA_VERSION = 1
@@ -126,6 +128,12 @@ class SmearImage:
     payload: dict[str, Any]
 
     @property
+    def counted(self) -> str:
+        """How many cells of each kind were counted, in words."""
+        kinds = {"leukocyte": self.wbc_count, "red cell": self.rbc_count, "platelet": self.platelet_count}
+        return ", ".join(f"{n} {kind if n == 1 else f'{kind}s'}" for kind, n in kinds.items())
+
+    @property
     def outcome(self) -> Notice | None:
         """What the quality of the image means for its reader, unless it is simply usable."""
         return next((notice for notice in self.notices if notice.code in OUTCOMES), None)
@@ -161,7 +169,8 @@ class Superseded:
 @dataclass(frozen=True, slots=True)
 class ReportContent:
     """One version of a report. `written_at` is when its figures or its comment last changed; `staging` is
-    None in reports from before there was any."""
+    None in reports from before there was any, `red_cells` where no network named their shapes, `sign_off`
+    where nobody had to be told or to answer anything."""
 
     schema: int
     report_id: str
@@ -183,6 +192,8 @@ class ReportContent:
     amends: Amendment | None = None
     signature: Signature | None = None
     staging: CaseStaging | None = None
+    red_cells: CaseRedCells | None = None
+    sign_off: CaseSignOff | None = None
 
     @property
     def issued_at(self) -> datetime:
@@ -205,7 +216,10 @@ class ReportContent:
         amended = self.amends and f"Amends version {self.amends.version}: {self.amends.reason}"
         flags = (flag.text for flag in self.aggregate.flags)
         staged = self.staging.words if self.staging else ()
-        words = (fate, amended, self.summary, *self.cautions, *flags, *staged, self.comment, RUO)
+        red = self.red_cells.words if self.red_cells else ()
+        settled = self.sign_off.words if self.sign_off else ()
+        figures = (self.summary, *self.cautions, *flags, *red, *staged)
+        words = (fate, amended, *figures, *settled, self.comment, RUO)
         return tuple(sentence for sentence in words if sentence)
 
     @property
@@ -224,8 +238,9 @@ def to_json(content: ReportContent) -> dict[str, Any]:
     """The content as it is stored and signed; what an older report did not have is not in it, so that its
     digest stays what it was."""
     stored: dict[str, Any] = _adapter.dump_python(content, mode="json")
-    if content.staging is None:
-        del stored["staging"]
+    for part in ("staging", "red_cells", "sign_off"):
+        if stored[part] is None:
+            del stored[part]
     return stored
 
 

@@ -19,7 +19,7 @@ from . import fhir_shapes as shape
 from .codes import System
 from .content import ReportContent, Signature, Superseded
 from .fhir_ids import fhir_id, lab_system, network_id, network_keys, software_id, status
-from .fhir_observations import members, observations, stagings
+from .fhir_observations import members, observations, red_cells, stagings
 from .fhir_shapes import TERMINOLOGY, Resource
 
 
@@ -194,7 +194,7 @@ def _report(out: Outgoing) -> Resource:
         "specimen": [shape.reference(fhir_id(content, "specimen"))],
         "result": [
             shape.reference(fhir_id(content, key))
-            for key in (*keys, *content.not_analysed, *stagings(content))
+            for key in (*keys, *content.not_analysed, *red_cells(content), *stagings(content))
         ],
         "conclusion": "\n".join(content.words(out.superseded)),
         "presentedForm": [_attachment(content, out.pdf)],

@@ -8,6 +8,7 @@ from .codes import Code, Figure, System
 from .content import ReportContent
 from .fhir_ids import fhir_id, network_id, software_id, status
 from .fhir_shapes import Resource
+from .red_cells import RedLine, Spread
 from .staging import StagedImage
 
 
@@ -21,7 +22,16 @@ def observations(content: ReportContent) -> list[Resource]:
     }
     comment = [_comment(content)] if content.comment else []
     absent = [_absent(content, key) for key in content.not_analysed]
-    return [panel, *stands, *comment, *absent, *_staging(content)]
+    return [panel, *stands, *comment, *absent, *_red_cells(content), *_staging(content)]
+
+
+def _calls(content: ReportContent, key: str) -> list[Resource]:
+    """Who was told of a critical finding, on the observation of the class it is about."""
+    calls = content.sign_off.about(key) if content.sign_off else ()
+    return [
+        {"text": call.sentence, "time": shape.instant(call.told_at), "authorString": call.told_by}
+        for call in calls
+    ]
 
 
 def _observation(content: ReportContent, key: str, code: Code) -> Resource:
@@ -40,6 +50,7 @@ def _observation(content: ReportContent, key: str, code: Code) -> Resource:
         "specimen": shape.reference(fhir_id(content, "specimen")),
         "device": shape.reference(software_id(content)),
         **method,
+        **shape.present("note", _calls(content, key)),
     }
 
 
@@ -77,6 +88,73 @@ def _absent(content: ReportContent, key: str) -> Resource:
 def _because(code: str, display: str, text: str) -> Resource:
     reason = shape.concept("data-absent-reason", code, display)
     return {"dataAbsentReason": {**reason, "text": text}}
+
+
+def _red_cells(content: ReportContent) -> list[Resource]:
+    """One Observation per finding of the red cells: an ordinal value, or why there is none."""
+    red = content.red_cells
+    if red is None:
+        return []
+    found = [_red_finding(content, line) for line in red.findings]
+    return [*found, *([_anisocytosis(content, red.spread)] if red.spread else [])]
+
+
+def _red_finding(content: ReportContent, line: RedLine) -> Resource:
+    resource = _graded(content, line.key, (line.grade, line.note))
+    red = content.red_cells
+    counted = red.classified if red else 0
+    return {
+        **resource,
+        "component": [
+            _component("count", "Cells of this class", valueQuantity=shape.quantity(line.count, codes.CELLS)),
+            _component(
+                codes.RBC_CLASSIFIED.code,
+                codes.RBC_CLASSIFIED.display,
+                valueQuantity=shape.quantity(counted, codes.CELLS),
+            ),
+            _component("share", "Share", valueQuantity=shape.quantity(line.percent, codes.PERCENT)),
+            _component(
+                "interval-95",
+                "Exact 95 % interval",
+                valueRange=shape.bounds((line.low, line.high), codes.PERCENT),
+            ),
+        ],
+    }
+
+
+def _anisocytosis(content: ReportContent, spread: Spread) -> Resource:
+    resource = _graded(content, "anisocytosis", (spread.grade, spread.note))
+    interval = shape.bounds((spread.cv_low, spread.cv_high), codes.PERCENT)
+    diameter = "Coefficient of variation of diameters, not the analyser's RDW"
+    return {
+        **resource,
+        "component": [
+            _component("count", "Cells measured", valueQuantity=shape.quantity(spread.count, codes.CELLS)),
+            _component(
+                "diameter-cv", diameter, valueQuantity=shape.quantity(spread.cv_percent, codes.PERCENT)
+            ),
+            _component("interval-95", "95 % interval", valueRange=interval),
+        ],
+    }
+
+
+def _graded(content: ReportContent, key: str, said: tuple[str, str]) -> Resource:
+    """A finding with its grade, and the note beside it; without a grade the note says why."""
+    grade, note = said
+    resource = _observation(content, key, codes.RED_CELLS[key])
+    if not grade:
+        return {**resource, **_because("unknown", "Unknown", note)}
+    resource["valueCodeableConcept"] = {"coding": [shape.coding(codes.grade(grade))], "text": grade}
+    notes = [*resource.get("note", ()), *([{"text": note}] if note else [])]
+    return {**resource, **shape.present("note", notes)}
+
+
+def red_cells(content: ReportContent) -> list[str]:
+    """What the observations of the red cells are known by."""
+    red = content.red_cells
+    if red is None:
+        return []
+    return [*(line.key for line in red.findings), *(["anisocytosis"] if red.spread else [])]
 
 
 def _staging(content: ReportContent) -> list[Resource]:

@@ -136,6 +136,7 @@ def _results(content: ReportContent, pdf: bytes) -> Iterator[str]:
         {2: "TX", 3: _code(codes.NOT_ANALYSED[key]), 5: "Not analysed", 11: "X"}
         for key in content.not_analysed
     ]
+    results += _red_cells(content)
     results += _staging(content)
     results.append({2: "ED", 3: _code(codes.DOCUMENT), 5: _document(content, pdf)})
     for number, fields in enumerate(results, 1):
@@ -175,6 +176,33 @@ def _interval(figure: Figure) -> dict[int, str]:
         4: "2",
         5: f"{figure.count} cells, 95 % interval {span} %",
     }
+
+
+def _red_cells(content: ReportContent) -> list[dict[int, str]]:
+    """The grade of each finding of the red cells and, under a sub-id of the same code, what it rests on."""
+    red = content.red_cells
+    if red is None:
+        return []
+    results: list[dict[int, str]] = []
+    for line in red.findings:
+        share = f"{_decimal(line.percent)} %, 95 % interval {_span((line.low, line.high))} %"
+        rests_on = f"{line.count} of {red.classified} classified red cells, {share}"
+        results += _graded(line.key, (line.grade, line.note), rests_on)
+    if spread := red.spread:
+        interval = f"95 % interval {_span((spread.cv_low, spread.cv_high))} %"
+        of = f"Coefficient of variation of {spread.count} diameters {_decimal(spread.cv_percent)} %"
+        results += _graded("anisocytosis", (spread.grade, spread.note), f"{of}, {interval}; not an RDW")
+    return results
+
+
+def _graded(key: str, said: tuple[str, str], rests_on: str) -> Iterator[dict[int, str]]:
+    grade, note = said
+    code = _code(codes.RED_CELLS[key])
+    if grade:
+        yield {2: "ST", 3: code, 4: "1", 5: escape(grade)}
+    else:
+        yield {2: "TX", 3: code, 4: "1", 5: _text(note.capitalize()), 11: "X"}
+    yield {2: "TX", 3: code, 4: "2", 5: _text(f"{rests_on}. {note}" if grade and note else rests_on)}
 
 
 def _staging(content: ReportContent) -> list[dict[int, str]]:

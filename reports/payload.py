@@ -6,6 +6,8 @@ from inference.pipeline.findings import Notice
 
 from . import codes
 from .content import RUO, Line, ReportContent, ShownCell, SmearImage, Superseded, digest, rounded
+from .red_cells import Spread
+from .sign_off import Answer, Call
 from .staging import CaseStaging, StagedImage
 
 Json = dict[str, Any]
@@ -28,10 +30,12 @@ def write(content: ReportContent, superseded: Superseded | None = None) -> Json:
             "images": len(content.images),
         },
         "wbc_differential": _differential(content),
-        "rbc_analysis": {"status": "not_analysed", "total": total.rbc_count},
+        "rbc_analysis": _red_cells(content),
         "staging": _staging(content.staging),
         "figures": [_figure(figure) for figure in codes.figures(content)],
         "abnormal_cells": {"total": content.shown_of, "shown": [_shown(cell) for cell in content.shown]},
+        "critical_findings": [_call(call) for call in content.sign_off.calls] if content.sign_off else [],
+        "completeness": [_answer(one) for one in content.sign_off.answers] if content.sign_off else [],
         "review": {"cells_reviewed": content.reviewed, "cells_corrected": content.corrected},
         "comment": content.comment,
         "images": [_image(image) for image in content.images],
@@ -113,6 +117,41 @@ def _differential(content: ReportContent) -> Json:
     }
 
 
+def _red_cells(content: ReportContent) -> Json:
+    red = content.red_cells
+    if red is None:
+        return {"status": "not_analysed", "total": content.aggregate.rbc_count}
+    return {
+        "status": "analysed",
+        "total": red.total,
+        "classified": red.classified,
+        "distribution": {line.key: line.count for line in red.lines},
+        "percent": {line.key: line.percent for line in red.lines},
+        "intervals_95": {line.key: [line.low, line.high] for line in red.lines},
+        "grades": {
+            line.key: {"grade": line.grade or None, "note": line.note or None} for line in red.findings
+        },
+        "abnormality_rate": round(red.abnormal.percent / 100, 3),
+        "diameter": _spread(red.spread),
+        "anisocytosis_cv": red.spread and red.spread.cv_percent,
+        "flags": [_notice(flag) for flag in red.flags],
+        "notices": [_notice(notice) for notice in red.notices],
+    }
+
+
+def _spread(spread: Spread | None) -> Json | None:
+    if spread is None:
+        return None
+    return {
+        "n": spread.count,
+        "mean_um": spread.mean_um,
+        "cv_percent": spread.cv_percent,
+        "cv_interval_95": [spread.cv_low, spread.cv_high],
+        "anisocytosis_grade": spread.grade or None,
+        "note": spread.note or None,
+    }
+
+
 def _staging(staging: CaseStaging | None) -> Json:
     """The stage that all images have in common, if they have one, and what was found in each."""
     if staging is None or not staging.requested:
@@ -145,6 +184,34 @@ def _staged(image: StagedImage) -> Json:
         "network": {"name": network.name, "version": network.version, "sha256": network.sha256}
         if network
         else None,
+    }
+
+
+def _call(call: Call) -> Json:
+    return {
+        "finding": call.finding,
+        "name": call.name,
+        "text": call.says,
+        "stands": call.stands,
+        "told": call.told,
+        "told_by": call.told_by,
+        "told_at": call.told_at.isoformat(),
+        "how": call.how,
+        "read_back": call.read_back,
+        "note": call.note,
+        "recorded_by": call.recorded_by,
+    }
+
+
+def _answer(one: Answer) -> Json:
+    return {
+        "check": one.key,
+        "image": one.image or None,
+        "text": one.says,
+        "answer": one.answer,
+        "reason": one.reason,
+        "answered_by": one.answered_by,
+        "answered_at": one.answered_at.isoformat(),
     }
 
 

@@ -1,5 +1,6 @@
 """Reading reports; a person sees those of their own laboratory only."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -7,6 +8,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts.types import User
+from inference import gate
 from inference import selectors as inference
 
 from . import assembly
@@ -39,7 +41,12 @@ def report_for(user: User, case_id: UUID, version: int | None = None) -> Report:
 
 
 def not_ready(case_id: UUID) -> str:
-    """Why a case cannot be reported now, in one sentence; empty when it can."""
+    """Why a case cannot be reported now, in words; empty when the completeness gate lets it pass."""
+    return unsigned(case_id) or gate.says_open(gate.gate(case_id).of_report)
+
+
+def unsigned(case_id: UUID) -> str:
+    """Why a case has nothing to report yet; empty once all its slides are signed off."""
     runs = list(inference.unfinished_runs(case_id))
     if not runs and not inference.current_runs(case_id).exists():
         return _("No smear of this case has been analysed.")
@@ -51,8 +58,8 @@ def not_ready(case_id: UUID) -> str:
 
 
 def content_of(report: Report) -> ReportContent:
-    """What a report says: frozen once signed; while a draft, as the case stands, or last stood when ready."""
-    if report.status == Status.DRAFT and not not_ready(report.case_id):
+    """What a report says: frozen once signed; while a draft, as the case stands, or last stood signed off."""
+    if report.status == Status.DRAFT and not unsigned(report.case_id):
         return assembly.assemble(report.case_id, heading(report))
     return from_json(report.content)
 
@@ -84,6 +91,18 @@ def outdated(report: Report, content: ReportContent) -> bool:
         return False
     present = {str(pk) for pk in inference.current_runs(report.case_id).values_list("pk", flat=True)}
     return present != {image.run_id for image in content.images}
+
+
+def known_before(case: Any) -> frozenset[str]:
+    """The classes of leukocytes that signed reports of the patient's earlier cases hold; one question."""
+    earlier = Report.objects.filter(
+        lab=case.lab_id,
+        case__patient=case.patient_id,
+        case__collected_at__lt=case.collected_at,
+        status=Status.FINAL,
+    )
+    tables = earlier.values_list("content__aggregate__differential", flat=True)
+    return frozenset(key for table in tables for key, part in (table or {}).items() if part["count"])
 
 
 def unrendered() -> QuerySet[Report]:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from celery import current_app
@@ -14,10 +15,12 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError as BrokerError
 
 from accounts import audit
+from accounts.notifications import Event, Kind
 from accounts.permissions import Verb, require
 from accounts.services import confirm_password
 from accounts.types import User
 from cases import services as cases
+from cases.plain_text import plain
 from inference import review
 
 from . import pdf, selectors
@@ -101,19 +104,23 @@ def sign(actor: User, report: Report, signing: Signing) -> Report:
         content = selectors.content_of(report)
         if digest(content) != signing.seen:
             raise ReportConflict(_("The report has changed since you opened it. Read it again, then sign."))
-        _sign(actor, report, replace(content, signature=_signature(actor, signing.meaning)))
+        # The document states whole seconds; the report knows better, so that what was said on a cell in the
+        # same second is still before or after it.
+        now = timezone.now()
+        _sign(actor, report, replace(content, signature=_signature(actor, signing.meaning, now)), now)
         cases.set_case_status(report.case_id, case.Status.REPORTED)
         audit.record(actor, Verb.REPORT_SIGN, report, version=report.version, sha256=report.content_sha256)
+        _tell_signed(actor, report)
         transaction.on_commit(lambda: send_render(report.pk))
     return report
 
 
-def _sign(actor: User, report: Report, content: ReportContent) -> None:
+def _sign(actor: User, report: Report, content: ReportContent, moment: datetime) -> None:
     if content.signature is None:
         raise ValueError("a report is signed with its signature in the content")
     Report.objects.filter(case=report.case_id, status=Status.FINAL).update(status=Status.SUPERSEDED)
     _freeze(report, content)
-    report.status, report.signed_by, report.signed_at = Status.FINAL, actor, content.signature.at
+    report.status, report.signed_by, report.signed_at = Status.FINAL, actor, moment
     columns = ("status", "signed_by", "signed_at", "content", "content_sha256")
     changed = {column: getattr(report, column) for column in columns}
     if not Report.objects.filter(pk=report.pk, status=Status.DRAFT).update(**changed):
@@ -195,6 +202,13 @@ def sweep() -> int:
     return len(waiting)
 
 
+def _tell_signed(actor: User, report: Report) -> None:
+    """Whoever opened the case hears of it; who signs a report of their own case knows."""
+    if report.case.created_by != actor:
+        kind = Kind.REPORT_AMENDED if report.supersedes_id else Kind.REPORT_SIGNED
+        cases.tell_author(Event(kind, report.case, str(report.pk)))
+
+
 # --- small parts ----------------------------------------------------------------------------------
 def _must_be_draft(report: Report) -> None:
     report.refresh_from_db()
@@ -211,12 +225,10 @@ def _freeze(report: Report, content: ReportContent) -> None:
     report.content, report.content_sha256 = to_json(content), digest(content)
 
 
-def _signature(actor: User, meaning: str) -> Signature:
-    now = timezone.now().replace(microsecond=0)
-    return Signature(str(actor.pk), str(actor), str(actor.get_role_display()), now, _plain(meaning))
+def _signature(actor: User, meaning: str, moment: datetime) -> Signature:
+    at = moment.replace(microsecond=0)
+    return Signature(str(actor.pk), str(actor), str(actor.get_role_display()), at, _plain(meaning))
 
 
 def _plain(text: str) -> str:
-    """One kind of line end, nothing around it, and a space for what cannot be printed on paper or in HL7."""
-    lines = text.strip()[:MAX_COMMENT].splitlines()
-    return "\n".join("".join(sign if sign.isprintable() else " " for sign in line) for line in lines)
+    return plain(text.strip()[:MAX_COMMENT])

@@ -98,6 +98,14 @@ class CaseStaging:
         return labels.pop() if len(labels) == 1 else ""
 
     @property
+    def summary(self) -> tuple[str, ...]:
+        """The stage in one sentence for the summary; nothing where staging was not requested."""
+        if not self.requested:
+            return ()
+        named = dict.fromkeys(image.label_name for image in self.images)
+        return (f"Leukemia staging: {', '.join(named)}.",) if named else ()
+
+    @property
     def notices(self) -> tuple[Notice, ...]:
         """What is to be said beside the calls, once."""
         return tuple(dict.fromkeys(notice for image in self.images for notice in image.notices))

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import api, views
+from . import api, difference_views, trend_views, views
 
 app_name = "reports"
 urlpatterns = [
@@ -13,5 +13,11 @@ urlpatterns = [
     path("cases/<uuid:case_id>/report/sign/", views.sign, name="sign"),
     path("cases/<uuid:case_id>/report/amend/", views.amend, name="amend"),
     path("cases/<uuid:case_id>/report/<int:version>/<str:form>", views.download, name="download"),
+    path(
+        "cases/<uuid:case_id>/report/changes/<int:before>/<int:after>/",
+        difference_views.changes,
+        name="changes",
+    ),
+    path("patients/<uuid:patient_id>/trends/", trend_views.trends, name="patient-trends"),
     *api.urlpatterns,
 ]

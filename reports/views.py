@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.permissions import PersonRequest, Verb, may, verb_required
 from cases.selectors import cases_for
+from cases.services import note_look
 
 from . import documents, pdf, selectors, services
 from .content import digest
@@ -26,7 +27,9 @@ from .services import ReportConflict, Signing, WrongPassword
 @never_cache
 def report(request: PersonRequest, case_id: UUID) -> HttpResponse:
     """One version of the report, and what can be done with it; a case without one says what it waits for."""
-    return _page(request, _case(request, case_id))
+    case = _case(request, case_id)
+    note_look(request.user, case)
+    return _page(request, case)
 
 
 @verb_required(Verb.REPORT_VIEW)
@@ -131,7 +134,8 @@ def _page(request: PersonRequest, case: Model, status: int = 200, **said: Any) -
         "versions": versions,
         "formats": list(Format),
         "not_ready": selectors.not_ready(case.pk),
-        "being_amended": any(version.status == Report.Status.DRAFT for version in versions),
+        "amendment": next((one for one in versions if one.status == Report.Status.DRAFT), None),
+        "counts": next((one for one in versions if one.status == Report.Status.FINAL), None),
     }
     if versions:
         context |= _chosen(request, case.pk, said)

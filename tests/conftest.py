@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from accounts.models import Lab, Role, User
+from accounts.sign_off import CRITICAL_FINDINGS
 
 PASSWORD = "correct horse battery"
 
@@ -40,13 +42,27 @@ def media(settings, tmp_path):
     """Every test has its own folders of files."""
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.UPLOAD_DIR = tmp_path / "uploads"
+    settings.TILES_DIR = tmp_path / "tiles"
+    settings.NETWORKS_DIR = tmp_path / "networks"
+
+
+ASKS_FOR_NOTHING = {
+    "unseen_percent": 100,
+    "least_wbc": 0,
+    "least_rbc": 0,
+    "least_rbc_for_platelets": 0,
+    "not_critical": [*CRITICAL_FINDINGS],
+}
+"""A sign-off that waits for the review alone; what else is asked for is tried in tests of its own."""
 
 
 @pytest.fixture
 def lab(db) -> Lab:
     from accounts.services import create_lab
 
-    return create_lab("Northside Hospital Laboratory", address="1 North Road")
+    lab = create_lab("Northside Hospital Laboratory", address="1 North Road")
+    Lab.objects.filter(pk=lab.pk).update(**ASKS_FOR_NOTHING)
+    return lab
 
 
 @pytest.fixture
@@ -217,6 +233,67 @@ def findings():
 
 
 @pytest.fixture
+def red_findings(findings):
+    """The same findings on a smear of 210 red cells, 205 of them named: 20 target cells, of which two are
+    unsure, 5 sickle cells, and 180 normal ones; five were not in the sample."""
+    from dataclasses import replace
+
+    from inference.pipeline.aggregation import aggregate
+    from inference.pipeline.cell_words import Description
+    from inference.pipeline.config import RBC_SHAPES
+    from inference.pipeline.findings import Call, Cell, Explanation, Instance, Kind, NetworkUsed
+    from inference.pipeline.red_cell_calls import red_cells
+    from inference.pipeline.red_cell_findings import RedCellMeasures
+
+    def red(place: int, label: str, *reasons: str) -> Cell:
+        x, y = 20 + 20 * (place % 30), 20 + 20 * (place // 30)
+        box = (x - 8, y - 8, x + 8, y + 8)
+        corners = ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))
+        found = Instance(Kind.RBC, box, corners, (float(x), float(y)), 4072, 0.9)
+        confidence = 0.5 if reasons else 0.9
+        rest = (1 - confidence) / (len(RBC_SHAPES) - 1)
+        probabilities = {name: confidence if name == label else rest for name in RBC_SHAPES}
+        measures = RedCellMeasures(7.2, 40.7, 1.0 + 0.1 * (place % 2), 0.95, 1.05, 0.7)
+        crop = np.full((64, 64, 3), (220, 150, 160), np.uint8)
+        heat = Explanation(np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1)), 0.7, 0.6)
+        return Cell(
+            0,
+            found,
+            Call(label, confidence, probabilities),
+            reasons,
+            crop,
+            heat if reasons else None,
+            description=Description(label, f"Seen: a {label}.", ("outline round",)) if reasons else None,
+            measures=measures,
+        )
+
+    called = ["sickle"] * 5 + ["target"] * 20 + ["normal"] * 180
+    reds = [red(n, label, *(["low_confidence"] if n in (5, 6) else [])) for n, label in enumerate(called)]
+    reds += [replace(red(205 + n, "normal"), call=None, crop=None, measures=None) for n in range(5)]
+    others = [cell for cell in findings.cells if cell.instance.kind is not Kind.RBC]
+    cells = tuple(replace(cell, cell_id=number) for number, cell in enumerate([*others, *reds], 1))
+    networks = (*findings.networks, NetworkUsed("rbc", "1.0.0", "ef" * 32))
+    from inference.pipeline.config import Config
+
+    return replace(
+        findings,
+        cells=cells,
+        aggregate=aggregate(cells),
+        networks=networks,
+        red=red_cells(cells, Config()),
+    )
+
+
+@pytest.fixture
+def red_run(queued_run, red_findings):
+    from inference import runs
+
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), red_findings, np.asarray(field_image()))
+    queued_run.refresh_from_db()
+    return queued_run
+
+
+@pytest.fixture
 def queued_run(clinician, case, field_file):
     from inference.runs import submit
 
@@ -262,3 +339,39 @@ def doubted_run(queued_run, doubted):
     runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), doubted, np.asarray(field_image()))
     queued_run.refresh_from_db()
     return queued_run
+
+
+@pytest.fixture
+def signed_report(rf, done_run, pathologist):
+    from inference import review, selectors
+    from reports import services as reports
+
+    run = selectors.run_for(pathologist, done_run.pk)
+    for cell in selectors.open_cells(run):
+        review.decide(pathologist, cell, cell.label)
+    review.sign_off(pathologist, run)
+    draft = reports.draft(pathologist, run.smear.case_id)
+    signing = reports.Signing(rf.post("/"), PASSWORD, "Approved", draft.content_sha256)
+    return reports.sign(pathologist, draft, signing)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args():
+    from tests.browser import CHROMIUM, QUIET
+
+    return {"executable_path": CHROMIUM, "args": list(QUIET)}
+
+
+@pytest.fixture
+def quiet_page(page):
+    """A page on which nothing may be reported to the console: no script error, no refused content."""
+    from playwright.sync_api import expect
+
+    complaints = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    yield page
+    expected = re.compile(r"status of (404|409|413|422|423|429)|ERR_CONNECTION_RESET")
+    assert [text for text in complaints if not expected.search(text)] == []

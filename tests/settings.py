@@ -11,6 +11,11 @@ if "TEST_POSTGRES_URL" in os.environ and os.environ.get("TEST_DATABASE") == "pos
 
 from wbcportal.settings import *  # noqa: E402,F403
 
+# A file, as in the product. SQLite in memory would put all threads of a test's server on one connection,
+# where one request's transaction runs into another's.
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": STATE_DIR / "tests.sqlite3"}  # noqa: F405
+
 SECRET_KEY = "only for tests, long enough to sign with in a test run"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

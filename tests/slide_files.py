@@ -107,3 +107,11 @@ def _whole_slide(width: int, height: int, pixel_um: float, tile: int) -> Dataset
     )
     instance.ImagedVolumeDepth = 0.001
     return instance
+
+
+def looping(content: bytes) -> bytes:
+    """A little-endian TIFF of one directory, whose link to the next leads back to itself."""
+    first = int.from_bytes(content[4:8], "little")
+    entries = int.from_bytes(content[first : first + 2], "little")
+    link = first + 2 + 12 * entries
+    return content[:link] + content[4:8] + content[link + 4 :]

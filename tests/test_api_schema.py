@@ -2,6 +2,8 @@
 
 import pytest
 import schemathesis
+from django.core import signals
+from django.db import close_old_connections
 from hypothesis import HealthCheck, given, settings
 from knox.models import AuthToken
 
@@ -10,7 +12,19 @@ schemathesis.serializer.alias("application/offset+octet-stream", "application/oc
 
 
 @pytest.fixture
-def operations(settings, done_run):
+def one_connection():
+    """The application is called within the test's transaction, which must not end with the first request;
+    Django's own test client does the same."""
+    begun_and_ended = (signals.request_started, signals.request_finished)
+    for signal in begun_and_ended:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in begun_and_ended:
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def operations(settings, done_run, one_connection):
     from wbcportal.wsgi import application
 
     settings.ALLOWED_HOSTS = ["*"]

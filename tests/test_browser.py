@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -10,50 +11,18 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from accounts.context import RUO
-from accounts.services import offer_staging
+from accounts.models import DoubleReading, Lab, Role
+from accounts.services import offer_staging, save_review_settings
 from cases.models import Smear, Upload
-from inference import runs, stage_calls
-from tests.conftest import PASSWORD, field_image
+from cases.questions import answer, ask
+from inference import review, runs, selectors, stage_calls
+from inference.models import ManualCount
+from inference.pipeline.aggregation import share
+from tests.browser import sign_in
+from tests.conftest import PASSWORD, field_image, person
 from tests.stagings import staging
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-CHROMIUM = "/usr/bin/chromium"
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args():
-    return {"executable_path": CHROMIUM, "args": list(QUIET)}
-
-
-@pytest.fixture
-def quiet_page(page: Page):
-    """A page on which nothing may be reported to the console: no script error, no refused content."""
-    complaints = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
-    yield page
-    expected = re.compile(r"status of (404|409|413|422|423|429)|ERR_CONNECTION_RESET")
-    assert [text for text in complaints if not expected.search(text)] == []
-
-
-def sign_in(page: Page, server, user) -> None:
-    page.goto(f"{server.url}/accounts/login/")
-    page.locator("input[name=login]").fill(user.email)
-    page.locator("input[name=password]").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Worklist")
 
 
 def png(seed: int = 3) -> bytes:
@@ -209,9 +178,82 @@ def test_the_result_shows_a_chosen_cell(quiet_page, live_server, pathologist, do
     panel = page.locator("#cell-panel")
     expect(panel).to_contain_text("Eosinophil")
     expect(panel).to_contain_text("55")
-    page.get_by_label(re.compile("Red")).uncheck()
+    page.get_by_role("checkbox", name=re.compile("Red")).uncheck()
     expect(page.locator('[data-cell="9"] .box')).to_be_hidden()
     expect(page.locator("main")).to_contain_text("not analysed")
+
+
+def test_a_smear_is_read_in_the_viewer(quiet_page, live_server, pathologist, done_run):
+    """Opened from the result at the chosen cell; filtered, measured, gone through by key, beside no other."""
+    page = quiet_page
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{done_run.pk}/?cell=8")
+    page.get_by_role("link", name="Open viewer").click()
+    expect(page.locator("#viewer[data-ready]")).to_be_visible()
+    panel, count = page.locator("#cell-panel"), page.locator("#shown-count")
+    expect(panel).to_contain_text("Eosinophil")
+    expect(count).to_have_text("19 of 19 cells")
+    expect(page.locator(".scale-bar")).to_contain_text("µm")
+    page.get_by_label("State").select_option("open")
+    expect(count).to_have_text("2 of 19 cells")
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    expect(panel).to_contain_text("Blast")
+    expect(page).to_have_url(re.compile(r"cell=7"))
+    page.get_by_role("button", name="Show all").click()
+    expect(count).to_have_text("19 of 19 cells")
+    page.keyboard.press("0")
+    page.wait_for_timeout(800)
+    x, y = place_of(page, 60 + 60 * 5, 240)
+    page.mouse.click(x, y)
+    expect(panel).to_contain_text("Cell 5")
+    page.keyboard.press("m")
+    page.mouse.click(*place_of(page, 100, 100))
+    page.mouse.click(*place_of(page, 300, 100))
+    expect(page.locator("#viewer-said")).to_have_text(re.compile(r"Distance: (19\.[89]|20\.[01])\d µm"))
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys of this page")).to_be_hidden()
+
+
+def test_an_earlier_smear_of_the_patient_moves_along(
+    quiet_page, live_server, pathologist, clinician, case, done_run, field_file, findings
+):
+    earlier = runs.submit(clinician, case, field_file("earlier.png", seed=4))
+    coarser = replace(findings, pixel_um=0.2)
+    runs.save(earlier.pk, runs.QUEUE.claim(earlier.pk), coarser, np.asarray(field_image(4)))
+    page = quiet_page
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{done_run.pk}/viewer/")
+    expect(page.locator("#viewer[data-ready]")).to_be_visible()
+    page.get_by_label("Beside").select_option(index=1)
+    panes = page.locator(".pane")
+    expect(panes).to_have_count(2)
+    expect(page).to_have_url(re.compile(str(earlier.pk)))
+    page.wait_for_timeout(800)
+    page.get_by_label("Move together").check()
+    for key in ("+", "+", "ArrowRight"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(800)
+    bars = [
+        bar.evaluate("bar => bar.offsetWidth / parseFloat(bar.parentNode.textContent)")
+        for bar in bars_of(page)
+    ]
+    assert bars[0] == pytest.approx(bars[1], rel=0.05)
+
+
+def bars_of(page: Page):
+    return page.locator(".scale-bar i").all()
+
+
+def place_of(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the image of 640×480 px lies on the page while the whole of it is seen."""
+    box = page.locator(".picture").bounding_box()
+    scale = min(box["width"] / 640, box["height"] / 480)
+    left = box["x"] + (box["width"] - 640 * scale) / 2
+    return left + x * scale, box["y"] + (box["height"] - 480 * scale) / 2 + y * scale
 
 
 def test_a_pathologist_reviews_by_key_signs_off_and_signs(quiet_page, live_server, pathologist, done_run):
@@ -243,6 +285,226 @@ def test_a_pathologist_reviews_by_key_signs_off_and_signs(quiet_page, live_serve
     assert download.value.path().read_bytes().startswith(b"%PDF")
 
 
+def test_a_red_cell_in_review_shows_where_the_network_looked(quiet_page, live_server, pathologist, red_run):
+    page = quiet_page
+    number = selectors.open_cells(red_run).filter(kind="RBC").first().number
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/review/{red_run.pk}/?cell={number}")
+    desk, heat = page.locator("#desk"), page.locator(".crop .heat")
+    expect(desk).to_contain_text("Evidence on the cell")
+    expect(desk).to_contain_text("Seen: a target.")
+    expect(heat).to_have_css("opacity", "0")
+    page.keyboard.press("h")
+    expect(heat).not_to_have_css("opacity", "0")
+    page.get_by_label("Heat map").fill("40")
+    expect(heat).to_have_css("opacity", "0.4")
+    expect(page.get_by_role("button", name="Make anew")).to_be_visible()
+
+
+def section(page: Page, key: str):
+    return page.locator(f'[data-section="{key}"]')
+
+
+def cell_in(page: Page, key: str, number: int):
+    return section(page, key).locator(f'.tile[data-cell="{number}"]')
+
+
+@pytest.fixture
+def gallery_page(quiet_page, live_server, pathologist, doubted_run):
+    sign_in(quiet_page, live_server, pathologist)
+    quiet_page.goto(f"{live_server.url}/runs/{doubted_run.pk}/")
+    quiet_page.get_by_role("link", name="Gallery", exact=True).click()
+    expect(quiet_page.locator("#gallery[data-ready]")).to_be_visible()
+    return quiet_page
+
+
+def test_cells_are_called_in_the_gallery_by_key_and_undone(gallery_page, doubted_run):
+    page, said = gallery_page, gallery_page.locator("#said")
+    neutrophils = section(page, "neutrophil").locator(".tile")
+    expect(neutrophils).to_have_count(4)
+    neutrophils.first.click()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("#hand")).to_have_text("2 cells chosen")
+    page.keyboard.press("b")
+    expect(said).to_have_text("2 cells: Basophil.")
+    expect(section(page, "basophil").locator(".tile")).to_have_count(2)
+    expect(neutrophils).to_have_count(2)
+    cell_in(page, "blast", 7).click()
+    expect(page.locator("#cell-panel")).to_contain_text("Cell 7")
+    page.keyboard.press("l")
+    expect(cell_in(page, "lymphocyte", 7)).to_be_visible()
+    page.reload()
+    expect(page.locator("#gallery[data-ready]")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(cell_in(page, "blast", 7)).to_be_visible()
+    page.keyboard.press("u")
+    expect(neutrophils).to_have_count(4)
+    page.keyboard.press("Control+Shift+z")
+    expect(section(page, "basophil").locator(".tile")).to_have_count(2)
+    assert selectors.cells_of([doubted_run]).figures().differential["basophil"].count == 2
+    assert doubted_run.cells.get(number=7).reviews.filter(undone_at=None).count() == 0
+
+
+def test_cells_called_blind_stand_unidentified_in_the_gallery(
+    quiet_page, live_server, administrator, pathologist, done_run
+):
+    """No class, no share and no heat map is there until the reader has called the cell, by its key."""
+    save_review_settings(administrator, DoubleReading.OFF, 100)
+    page, tile = quiet_page, cell_in(quiet_page, "unidentified", 7)
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{done_run.pk}/gallery/")
+    expect(page.locator("#gallery[data-ready]")).to_be_visible()
+    expect(section(page, "unidentified").locator(".tile")).to_have_count(2)
+    expect(section(page, "blast")).to_have_count(0)
+    expect(tile).to_have_accessible_name(re.compile("needs review"))
+    expect(tile).not_to_contain_text("Blast")
+    page.keyboard.press("h")
+    expect(page.locator(".cell-thumb .heat")).to_have_count(0)
+    tile.click()
+    page.keyboard.press("k")
+    expect(cell_in(page, "blast", 7)).to_contain_text("Blast")
+    expect(section(page, "unidentified").locator(".tile")).to_have_count(1)
+    page.keyboard.press("u")
+    expect(page.locator("#said")).to_have_text("Cell 7: taken back.")
+    assert done_run.cells.get(number=7).reviews.get().blind
+
+
+def test_a_second_readers_call_in_the_gallery_is_taken_back(
+    quiet_page, live_server, lab, administrator, pathologist, done_run
+):
+    save_review_settings(administrator, DoubleReading.ALL, 0)
+    peer, cell = person(lab, Role.PATHOLOGIST, "Petra Peer"), done_run.cells.get(number=8)
+    review.decide(peer, cell, "monocyte")
+    review.release_slide(peer, done_run)
+    page = quiet_page
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{done_run.pk}/gallery/?cell=8")
+    expect(cell_in(page, "eosinophil", 8)).to_be_visible()
+    page.keyboard.press("l")
+    expect(cell_in(page, "monocyte", 8)).to_be_visible()
+    cell.refresh_from_db()
+    assert cell.double_reading == cell.DoubleReading.DIFFERS
+    page.keyboard.press("u")
+    expect(page.locator("#said")).to_have_text("Cell 8: taken back.")
+    expect(page.locator("#tool-redo")).to_be_disabled()
+    cell.refresh_from_db()
+    assert cell.double_reading == cell.DoubleReading.WAITING
+
+
+def test_cells_are_dragged_onto_a_class_and_compared(gallery_page, doubted_run):
+    page = gallery_page
+    cell_in(page, "neutrophil", 1).click()
+    cell_in(page, "neutrophil", 2).click(modifiers=["Control"])
+    page.locator("#left, #right").first.wait_for(state="hidden")
+    page.keyboard.press("c")
+    page.get_by_label("Class on the left").select_option("neutrophil")
+    page.get_by_label("Class on the right").select_option("blast")
+    expect(page.locator(".cell-section")).to_have_count(2)
+    boxes = [section(page, key).bounding_box() for key in ("neutrophil", "blast")]
+    assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1
+    from_, to = cell_in(page, "neutrophil", 1).bounding_box(), boxes[1]
+    page.mouse.move(from_["x"] + 20, from_["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(to["x"] + 60, to["y"] + 60, steps=4)
+    expect(page.locator(".drag-ghost")).to_have_text("2 cells")
+    page.mouse.up()
+    expect(section(page, "blast").locator(".tile")).to_have_count(3)
+    expect(page.locator("#place-whole .in-hand")).to_have_count(1)
+    assert doubted_run.cells.filter(reviews__label="blast", reviews__undone_at=None).count() == 2
+
+
+def test_what_a_colleague_changed_meanwhile_is_said_and_stays(gallery_page, doubted_run, lab):
+    page, colleague = gallery_page, person(lab, Role.PATHOLOGIST, "Petra Peer")
+    review.decide(colleague, doubted_run.cells.get(number=7), "monocyte")
+    review.release_slide(colleague, selectors.run_for(colleague, doubted_run.pk))
+    cell_in(page, "blast", 7).click()
+    cell_in(page, "eosinophil", 8).click(modifiers=["Control"])
+    page.keyboard.press("l")
+    refused = page.locator("#refused")
+    expect(refused).to_contain_text("Not changed: Cell 7: Petra Peer called it Monocyte meanwhile.")
+    expect(cell_in(page, "monocyte", 7)).to_have_attribute("aria-selected", "true")
+    expect(cell_in(page, "lymphocyte", 8)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(refused).to_be_hidden()
+
+
+def test_nothing_chosen_is_lost_when_the_server_is_gone(gallery_page):
+    page = gallery_page
+    page.route("**/cells/decide/", lambda route: route.abort("connectionreset"))
+    cell_in(page, "blast", 7).click()
+    page.keyboard.press("l")
+    expect(page.locator("#refused")).to_contain_text("The server did not answer")
+    expect(cell_in(page, "blast", 7)).to_have_attribute("aria-selected", "true")
+    page.unroute("**/cells/decide/")
+    page.keyboard.press("l")
+    expect(cell_in(page, "lymphocyte", 7)).to_be_visible()
+
+
+def test_the_gallery_looks_as_its_reader_left_it(gallery_page):
+    page = gallery_page
+    page.keyboard.press("+")
+    page.get_by_label("Order").select_option("sure")
+    page.keyboard.press("w")
+    expect(page.locator(".tile")).to_have_count(2)
+    page.keyboard.press("h")
+    expect(page.locator(".tile .heat")).to_have_count(2)
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keys of this page")
+    expect(sheet).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    page.reload()
+    expect(page.locator("#gallery[data-ready]")).to_be_visible()
+    expect(page.locator("#size")).to_have_value("112")
+    expect(page.get_by_label("Order")).to_have_value("sure")
+
+
+def test_a_second_pathologist_reads_blind_after_a_skip(
+    quiet_page, live_server, lab, administrator, pathologist, done_run
+):
+    """One skips a cell by key and calls both; another, who sees neither call, differs on one of them."""
+    peer = person(lab, Role.PATHOLOGIST, "Petra Peer")
+    save_review_settings(administrator, DoubleReading.ALL, 100)
+    page, desk = quiet_page, quiet_page.locator("#desk")
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/review/{done_run.pk}/")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(desk).to_contain_text("Cell 7 in the field")
+    expect(desk).to_contain_text("Called blind.")
+    expect(page.get_by_role("button", name="Confirm")).to_have_count(0)
+    page.keyboard.press("x")
+    page.get_by_label("better for a colleague").check()
+    page.get_by_label("Comment, shown to the next reader").fill("Auer rod?")
+    page.keyboard.press("Enter")
+    expect(desk).to_contain_text("Cell 8 in the field")
+    page.keyboard.press("e")
+    expect(page.locator("#desk-said")).to_contain_text("The machine agrees.")
+    expect(desk).to_contain_text("Skipped by Paul Path")
+    page.keyboard.press("k")
+    expect(desk).to_contain_text("2 cells wait for a second pathologist")
+    page.get_by_role("button", name="Give the slide back").click()
+    page.context.clear_cookies()
+    sign_in(page, live_server, peer)
+    page.goto(f"{live_server.url}/review/")
+    expect(page.locator("main")).to_contain_text("second reading")
+    page.get_by_role("button", name="Review").click()
+    page.wait_for_url(re.compile(r"/review/[0-9a-f-]{36}/"))
+    expect(desk).to_contain_text("Second reading.")
+    expect(desk).not_to_contain_text("Paul Path called")
+    page.keyboard.press("k")
+    expect(page.locator("#desk-said")).to_contain_text("Paul Path agrees.")
+    page.keyboard.press("n")
+    expect(page.locator("#desk-said")).to_contain_text("Paul Path called it Eosinophil: you differ.")
+    expect(desk).to_contain_text("two pathologists differ on 1 cell")
+    expect(page.get_by_role("button", name="Sign off this slide")).to_be_disabled()
+    page.context.clear_cookies()
+    sign_in(page, live_server, administrator)
+    page.goto(f"{live_server.url}/laboratory/agreement/")
+    expect(page.get_by_role("row", name="Petra Peer")).to_contain_text("50.0 %")
+
+
 def test_staging_is_requested_late_and_answered(
     quiet_page, live_server, lab, administrator, clinician, pathologist, done_run
 ):
@@ -267,6 +529,80 @@ def test_staging_is_requested_late_and_answered(
     expect(page.locator("#staging")).to_contain_text("needs a person's answer")
 
 
+def test_a_question_is_asked_and_answered(quiet_page, browser, live_server, clinician, pathologist, done_run):
+    """By keyboard, and each side hears of it without loading a page anew."""
+    page, address = quiet_page, f"{live_server.url}/cases/{done_run.smear.case_id}/"
+    sign_in(page, live_server, clinician)
+    page.goto(address)
+    page.get_by_label("Your question to the pathologist").fill("Are these <blasts>?")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    thread = page.locator(".thread")
+    expect(thread).to_contain_text("Are these <blasts>?")
+    expect(thread).to_contain_text("Open")
+
+    desk = browser.new_context().new_page()
+    sign_in(desk, live_server, pathologist)
+    expect(desk.locator("#bell")).to_contain_text("1 unread")
+    desk.goto(f"{live_server.url}/review/")
+    desk.locator("section", has_text="Open questions").get_by_role("link", name="H26-0001").click()
+    desk.get_by_label("Answer to Clara Clinic").fill("Reactive lymphocytes.")
+    desk.get_by_role("button", name="Send the answer").click()
+    expect(desk.locator(".answer")).to_contain_text("Reactive lymphocytes.")
+    expect(desk.locator("#bell")).not_to_contain_text("unread")
+    desk.context.close()
+
+    expect(thread).to_contain_text("Reactive lymphocytes.")
+    page.goto(f"{live_server.url}/")
+    expect(page.locator("#worklist")).to_contain_text("a question was answered")
+    page.locator("#bell").click()
+    page.get_by_role("link", name="Question answered").click()
+    expect(thread).to_contain_text("Reactive lymphocytes.")
+    expect(page.locator("#questions")).to_be_focused()
+
+
+def test_what_somebody_is_typing_is_not_replaced(quiet_page, live_server, clinician, pathologist, case):
+    page = quiet_page
+    asked = ask(clinician, case, "First?")
+    sign_in(page, live_server, clinician)
+    page.goto(f"{live_server.url}/cases/{case.pk}/")
+    page.get_by_text("Ask the pathologist", exact=True).click()
+    typing = page.get_by_label("Your question to the pathologist")
+    typing.fill("Second, half wr")
+    answer(pathologist, asked, "Answered meanwhile.")
+    page.evaluate("htmx.trigger(document.body, 'case-changed')")
+    expect(typing).to_have_value("Second, half wr")
+    page.get_by_role("button", name="Send the question").click()
+    thread = page.locator(".thread")
+    expect(thread).to_contain_text("Answered meanwhile.")
+    expect(thread).to_contain_text("Second, half wr")
+
+
+def test_the_worklist_follows_the_work_and_keeps_the_focus(quiet_page, live_server, clinician, queued_run):
+    page = quiet_page
+    sign_in(page, live_server, clinician)
+    row = page.locator("tr", has_text="H26-0001")
+    expect(row).to_contain_text("queued")
+    row.get_by_role("link", name="H26-0001").focus()
+    runs.note_stage(queued_run.pk, runs.QUEUE.claim(queued_run.pk), "segmentation", 0.5)
+    expect(row).to_contain_text("50 %")
+    expect(row.get_by_role("link", name="H26-0001")).to_be_focused()
+
+
+def test_a_signed_report_is_printed_as_a_sheet(quiet_page, live_server, clinician, signed_report):
+    page = quiet_page
+    sign_in(page, live_server, clinician)
+    page.goto(f"{live_server.url}/cases/{signed_report.case_id}/report/")
+    page.evaluate("window.print = () => document.body.setAttribute('data-printed', '')")
+    page.get_by_role("button", name="Print").press("Enter")
+    expect(page.locator("body[data-printed]")).to_have_count(1)
+    page.emulate_media(media="print")
+    expect(page.locator(".report")).to_be_visible()
+    expect(page.locator(".ruo-line")).to_be_visible()
+    for hidden in (".topbar", ".page-head", "#versions-head", "#questions"):
+        expect(page.locator(hidden)).to_be_hidden()
+
+
 def test_an_administrator_reads_the_trail(quiet_page, live_server, administrator, done_run):
     page = quiet_page
     sign_in(page, live_server, administrator)
@@ -289,3 +625,114 @@ def test_every_page_says_research_use_only(quiet_page, live_server, pathologist,
         sign_in(page, live_server, pathologist)
     page.goto(f"{live_server.url}{path}")
     expect(page.locator("body")).to_contain_text(str(RUO))
+
+
+def test_a_count_by_hand_goes_by_keys(quiet_page, live_server, pathologist, queued_run):
+    """No worker has run: a hundred cells by key, one of them undone, and the count stands on the smear."""
+    page, keys = quiet_page, "n" * 60 + "l" * 25 + "r" + "m" * 8 + "k"
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/smears/{queued_run.smear_id}/count/")
+    expect(page.locator("#tally-sound")).not_to_be_checked()
+    for key in keys + "u" + "e" * 8:
+        page.keyboard.press(key)
+    expected = share(60, 100)
+    expect(page.locator("#tally-n")).to_have_text("100")
+    neutrophils = page.locator('[data-class="neutrophil"]')
+    expect(neutrophils.locator(".tally-share")).to_have_text("60.0")
+    expect(neutrophils.locator(".tally-interval")).to_have_text(f"{expected.low:.1f}–{expected.high:.1f}")
+    expect(page.locator("#tally-said")).to_contain_text("cell was not counted")
+    expect(page.locator("#tally-save")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Counted by hand")).to_be_visible()
+    assert ManualCount.objects.get().counts == {
+        "neutrophil": 60,
+        "lymphocyte": 25,
+        "monocyte": 8,
+        "eosinophil": 7,
+        "erythroblast": 1,
+    }
+
+
+@pytest.fixture
+def asking(lab):
+    """The laboratory asks for what it starts with before a slide is signed off."""
+    columns = ("unseen_percent", "least_wbc", "least_rbc", "least_rbc_for_platelets")
+    first = {column: Lab._meta.get_field(column).default for column in columns}
+    Lab.objects.filter(pk=lab.pk).update(**first, not_critical=[])
+
+
+def test_a_slide_is_looked_at_answered_told_signed_and_amended(
+    quiet_page, live_server, pathologist, done_run, asking
+):
+    """The whole gate: each open check is followed to where it is settled; then what an amendment changed."""
+    page, case_id = quiet_page, done_run.smear.case_id
+    for cell in selectors.open_cells(done_run):
+        review.decide(pathologist, cell, cell.label)
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/cases/{case_id}/")
+    box = page.locator("#gate-box")
+    expect(box).to_contain_text("6 of 9 checks are open.")
+    with page.expect_response(lambda sent: sent.url.endswith("seen.json")):
+        box.locator("li", has_text="Field looked at").get_by_role("link").click()
+    expect(page.locator("#unseen-share")).to_have_text("0 % not looked at")
+    page.goto(f"{live_server.url}/cases/{case_id}/sign-off/")
+    for kind in ("White cells", "Red cells", "Platelets"):
+        panel = page.locator("section", has=page.get_by_role("heading", name=kind, exact=True))
+        panel.get_by_label("not assessable").check()
+        panel.get_by_label("Reason").fill("One small field.")
+        panel.get_by_role("button", name="Keep this answer").click()
+        expect(page.locator(".checklist")).to_contain_text(re.compile(rf"Answered\s+{kind}"))
+    page.get_by_label("Told").fill("Dr Wade, ward 4")
+    page.get_by_label("Read back").select_option("yes")
+    page.get_by_role("button", name="Keep this call").click()
+    expect(page.locator(".checklist")).to_contain_text("Told: Dr Wade, ward 4, by phone, by Paul Path.")
+    page.goto(f"{live_server.url}/review/{done_run.pk}/")
+    page.get_by_role("button", name="Sign off this slide").click()
+    expect(page.get_by_role("link", name="Report", exact=True)).to_be_visible()
+    page.goto(f"{live_server.url}/cases/{case_id}/report/")
+    page.get_by_role("button", name="Draft the report").click()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign the report").click()
+    expect(page.locator(".report-critical")).to_contain_text("Dr Wade, ward 4")
+    page.get_by_label("Reason for the amendment").fill("A monocyte was missed")
+    page.get_by_role("button", name="Begin the amendment").click()
+    run = selectors.run_for(pathologist, done_run.pk)
+    review.decide(pathologist, run.cells.get(number=1), "monocyte", "folded nucleus")
+    review.sign_off(pathologist, run)
+    page.reload()
+    page.get_by_role("link", name="Changes since version 1").click()
+    row = page.locator("tr", has_text="cell 1")
+    for words in ("Neutrophil", "Monocyte", "Paul Path", "folded nucleus"):
+        expect(row).to_contain_text(words)
+
+
+def test_an_administrator_rehearses_activates_and_goes_back(
+    quiet_page, live_server, administrator, pathologist, queued_run, findings, tmp_path
+):
+    """The worker's part is played by the task itself, while the page waits for it."""
+    from inference import tasks
+    from inference.models import NetworkChoice, Rehearsal
+    from tests.inference.learning import analysed, registered, signed
+
+    signed(pathologist, analysed(queued_run, findings), n1="monocyte")
+    candidate = registered(administrator.lab, tmp_path / "candidate")
+    page = quiet_page
+    sign_in(page, live_server, administrator)
+    page.get_by_role("link", name="Laboratory").first.click()
+    page.get_by_role("link", name="Networks").click()
+    expect(page.locator("main")).to_contain_text(candidate.version)
+    page.get_by_role("button", name="Rehearse").click()
+    expect(page.locator("main")).to_contain_text("Queued")
+    tasks.rehearse_network(str(Rehearsal.objects.get().pk))
+    expect(page.get_by_role("heading", name="What would change")).to_be_visible()
+    expect(page.locator(".rehearsed")).to_contain_text("H26-0001")
+    expect(page.locator(".rehearsed img").first).to_be_visible()
+    page.get_by_label("Reason").fill("Better on our stain")
+    page.get_by_role("button", name="Activate this network").press("Enter")
+    expect(page.locator(".messages")).to_contain_text("calls the white cells from now on")
+    expect(page.locator("main")).to_contain_text("Better on our stain")
+    page.get_by_label("Why go back to").fill("Too many blasts")
+    page.get_by_role("button", name="Go back to this network").click()
+    expect(page.locator(".messages")).to_contain_text("The shipped network calls the white cells")
+    kinds = NetworkChoice.objects.order_by("number").values_list("kind", "candidate")
+    assert list(kinds) == [("activated", candidate.pk), ("rolled_back", None)]

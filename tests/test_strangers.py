@@ -15,7 +15,7 @@ OPEN = ("account_", "mfa_", "api-schema", "api-docs")
 OWN = ("accounts:tokens", "accounts:api-token", "inference:api-predict")
 """Addresses that answer everyone with an account, about nobody's things but the person's own."""
 
-SECRETS = ("H26-0001", "MRN-001", "Ames", "Clara Clinic")
+SECRETS = ("H26-0001", "MRN-001", "Ames", "Clara Clinic", "1.1.0+ames")
 """Words that only people of the first laboratory may read."""
 
 
@@ -38,14 +38,40 @@ def things(lab, case, patient, done_run, clinician, administrator, pathologist):
     """What an argument of an address may stand for; one name may stand for several things."""
     from knox.models import AuthToken
 
+    from accounts.notifications import Event, Kind, notify
+    from accounts.selectors import notifications_for
+    from cases.questions import ask
     from cases.resumable import begin
+    from inference.models import CandidateNetwork, CriticalCall, ManualCount, Rehearsal
     from inference.selectors import runs_for
 
     run = runs_for(pathologist).get(pk=done_run.pk)
     cell = run.cells.get(number=8)
     token = AuthToken.objects.create(clinician)[0]
     upload = begin(clinician, case, name="slide.svs", size_bytes=1000)
-    everything = (case.pk, patient.pk, run.smear_id, run.pk, cell.pk, clinician.pk, upload.pk)
+    count = ManualCount.objects.create(
+        lab=lab, smear=run.smear, reader=pathologist, target=100, counts={"neutrophil": 1}
+    )
+    network = CandidateNetwork.objects.create(lab=lab, version="1.1.0+ames", sha256="0" * 64)
+    rehearsal = Rehearsal.objects.create(
+        lab=lab, candidate=network, requested_by=administrator, cases_wanted=1
+    )
+    question = ask(clinician, case, "Ames again?")
+    call = CriticalCall.objects.create(
+        lab=lab,
+        case=case,
+        finding="first_blasts",
+        says="Ames",
+        told="Dr Wade",
+        told_by="Paul Path",
+        told_at=case.collected_at,
+        how="phone",
+        read_back=True,
+        recorded_by=pathologist,
+    )
+    notify([clinician], Event(Kind.REPORT_SIGNED, case, "once"))
+    told = notifications_for(clinician).get()
+    everything = (case.pk, patient.pk, run.smear_id, run.pk, cell.pk, clinician.pk, upload.pk, told.pk)
     return {
         "pk": everything,
         "case_id": (case.pk,),
@@ -53,9 +79,21 @@ def things(lab, case, patient, done_run, clinician, administrator, pathologist):
         "smear_id": (run.smear_id,),
         "run_id": (run.pk,),
         "upload_id": (upload.pk,),
+        "question_id": (question.pk,),
+        "call_id": (call.pk,),
         "cell_id": (cell.pk,),
+        "count_id": (count.pk,),
+        "candidate_id": (network.pk,),
+        "rehearsal_id": (rehearsal.pk,),
+        "reader_id": (pathologist.pk,),
         "number": (8,),
+        "kind": ("WBC",),
+        "level": (0,),
+        "column": (0,),
+        "row": (0,),
         "version": (1,),
+        "before": (1,),
+        "after": (1,),
         "form": ("report.pdf", "report.json", "pdf", "json"),
         "digest": (token.digest,),
         "decision": ("suspend", "approve"),

@@ -1,6 +1,7 @@
 """Typed reading of environment variables; a wrong value stops the start with a sentence."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -70,3 +71,44 @@ def database(url: str) -> dict[str, object]:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Django's EMAIL_* settings; `folder` is where mail is written that goes to files."""
+
+    backend: str
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = ""
+    use_tls: bool = False
+    use_ssl: bool = False
+    folder: str = ""
+
+
+SMTP_PORTS = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
+
+
+def mail(url: str) -> MailServer:
+    """An EMAIL_URL: ``smtp+tls://user:password@host:587`` (STARTTLS), ``smtps://…``, ``smtp://…``,
+    ``file:///folder`` or ``console:``."""
+    parts, backends = urlsplit(url), "django.core.mail.backends"
+    if parts.scheme == "console":
+        return MailServer(f"{backends}.console.EmailBackend")
+    if parts.scheme == "file" and parts.path:
+        return MailServer(f"{backends}.filebased.EmailBackend", folder=parts.path)
+    if parts.scheme not in SMTP_PORTS or not parts.hostname:
+        raise ImproperlyConfigured(
+            "EMAIL_URL has to be smtp://host, smtp+tls://user:password@host, smtps://user:password@host,"
+            " file:///folder or console:"
+        )
+    return MailServer(
+        f"{backends}.smtp.EmailBackend",
+        host=parts.hostname,
+        port=parts.port or SMTP_PORTS[parts.scheme],
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        use_tls=parts.scheme == "smtp+tls",
+        use_ssl=parts.scheme == "smtps",
+    )

@@ -146,12 +146,14 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # --- mail -----------------------------------------------------------------------------------------
-EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
-EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
-EMAIL_PORT = env.number("EMAIL_PORT", 25)
-EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
-EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
-EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS")
+_MAIL = env.mail(env.text("EMAIL_URL", "console:"))
+EMAIL_BACKEND = _MAIL.backend
+EMAIL_HOST, EMAIL_PORT = _MAIL.host, _MAIL.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _MAIL.user, _MAIL.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _MAIL.use_tls, _MAIL.use_ssl
+EMAIL_FILE_PATH = _MAIL.folder or None
+# A mail server that accepts the connection and then says nothing would hold a worker for ever.
+EMAIL_TIMEOUT = env.number("EMAIL_TIMEOUT", 10)
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "WBC Portal <wbc-portal@localhost>")
 
 # --- files ----------------------------------------------------------------------------------------
@@ -161,6 +163,7 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("bootstrap", BASE_DIR / "node_modules" / "bootstrap" / "dist"),
     ("htmx", BASE_DIR / "node_modules" / "htmx.org" / "dist"),
+    ("openseadragon", BASE_DIR / "node_modules" / "openseadragon" / "build" / "openseadragon"),
     ("tus", BASE_DIR / "node_modules" / "tus-js-client" / "dist"),
 ]
 # What is compressed already, and source maps, which are large and hardly ever fetched.
@@ -193,6 +196,11 @@ UPLOAD_CHUNK_BYTES = env.number("UPLOAD_CHUNK_MB", 8) * 1024 * 1024
 UPLOAD_EXPIRES_DAYS = env.number("UPLOAD_EXPIRES_DAYS", 7)
 SLIDE_MAX_BYTES = env.number("SLIDE_MAX_GB", 20) * 1024**3
 SLIDE_MAX_PIXELS = env.number("SLIDE_MAX_GIGAPIXELS", 20) * 1_000_000_000
+# Tiles of the viewer lie here once made; those looked at longest ago go when they take more room than this.
+TILES_DIR = Path(env.text("TILES_DIR", str(STATE_DIR / "tiles")))
+TILES_MAX_BYTES = env.number("TILES_MAX_MB", 4096) * 1024 * 1024
+# Networks that a laboratory registered for itself; every worker has to see this folder.
+NETWORKS_DIR = Path(env.text("NETWORKS_DIR", str(STATE_DIR / "networks")))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # --- the API --------------------------------------------------------------------------------------
@@ -242,6 +250,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(STATE_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep-runs": {"task": "inference.tasks.sweep_runs", "schedule": 10.0},
     "sweep-reports": {"task": "reports.tasks.sweep_reports", "schedule": 30.0},
+    "sweep-mail": {"task": "accounts.tasks.sweep_mail", "schedule": 30.0},
     "sweep-uploads": {"task": "cases.tasks.sweep_uploads", "schedule": 3600.0},
 }
 RUN_HEARTBEAT_SECONDS = 5
@@ -253,6 +262,9 @@ SEGMENTATION_ENGINE = env.text("SEGMENTATION_ENGINE", "compact")
 # other stains and cut out tighter; send cells to review whose words contradict their call.
 CALL_AGAIN = env.flag("CALL_AGAIN")
 REVIEW_CONTRADICTED = env.flag("REVIEW_CONTRADICTED")
+# How many red cells of a smear are classified, and how many at most are put before a person.
+RBC_CLASSIFIED = env.number("RBC_CLASSIFIED", 2_000)
+RBC_REVIEWED = env.number("RBC_REVIEWED", 20)
 
 # none, DEVAST or AIAST: the security label that exported FHIR observations carry.
 FHIR_AI_LABEL = env.text("FHIR_AI_LABEL", "none")

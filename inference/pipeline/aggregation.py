@@ -45,26 +45,28 @@ def aggregate(cells: Sequence[Cell]) -> Aggregate:
     """Add up the cells of one smear.
 
     Args:
-        cells: every cell once. A classified cell counts as what its call says; cells without a call
-            count as the kind that segmentation gave them, white ones only in `total_cells`.
-            Artifacts are no cells.
+        cells: every cell once. A classified cell counts as what its call says, a red one as a red cell
+            whatever its shape; cells without a call count as the kind that segmentation gave them, white
+            ones only in `total_cells`. Artifacts are no cells.
 
     Returns:
         The figures; leukocytes of the differential are the seven classes of DIFFERENTIAL_CLASSES.
     """
-    called = Counter(cell.call.label for cell in cells if cell.call)
+    white = [cell for cell in cells if cell.call and cell.instance.kind is not Kind.RBC]
+    called = Counter(cell.call.label for cell in white if cell.call)
+    artifacts = sum(cell.call is not None and cell.call.label == "artifact" for cell in cells)
     unnamed = Counter(cell.instance.kind for cell in cells if cell.call is None)
     leukocytes = sum(called[label] for label in DIFFERENTIAL_CLASSES)
     differential = {label: share(called[label], leukocytes) for label in DIFFERENTIAL_CLASSES}
-    confidences = [cell.call.confidence for cell in cells if cell.call]
-    reviewed = sum(bool(cell.review_reasons) for cell in cells if cell.call)
-    red = unnamed[Kind.RBC]
+    confidences = [cell.call.confidence for cell in white if cell.call]
+    reviewed = sum(bool(cell.review_reasons) for cell in white)
+    red = sum(cell.instance.kind is Kind.RBC for cell in cells) - (artifacts - called["artifact"])
     return Aggregate(
-        total_cells=len(cells) - called["artifact"],
+        total_cells=len(cells) - artifacts,
         rbc_count=red,
         wbc_count=leukocytes,
         platelet_count=unnamed[Kind.PLATELET] + called["platelet"],
-        artifact_count=called["artifact"],
+        artifact_count=artifacts,
         erythroblast_count=called["erythroblast"],
         differential=differential,
         rbc_wbc_ratio=_ratio(red, leukocytes),
@@ -73,7 +75,7 @@ def aggregate(cells: Sequence[Cell]) -> Aggregate:
         myeloid_erythroid_ratio=_ratio(_myeloid(called), called["erythroblast"]),
         uncertain_share=_ratio(reviewed, len(confidences)),
         mean_confidence=float(np.mean(confidences)) if confidences else None,
-        flags=tuple(_flags(called, leukocytes)),
+        flags=tuple(flags(called)),
     )
 
 
@@ -90,23 +92,29 @@ def _myeloid(called: Counter[str]) -> int:
     return sum(called[label] for label in ("neutrophil", "eosinophil", "basophil", "immature_granulocyte"))
 
 
-def _flags(called: Counter[str], leukocytes: int) -> list[Notice]:
-    flags = []
-    blasts = called["blast"]
+def _leukocytes(count: int) -> str:
+    return f"{count} leukocyte" if count == 1 else f"{count} leukocytes"
+
+
+def flags(called: Counter[str]) -> list[Notice]:
+    """What counts of the classes of white cells make worth saying, as one sentence each."""
+    found, blasts = [], called["blast"]
+    leukocytes = sum(called[label] for label in DIFFERENTIAL_CLASSES)
     if blasts:
-        text = f"{blasts} of {leukocytes} leukocytes are called blasts."
-        flags.append(Notice("blast_detected", text))
+        called_so = "is called a blast" if blasts == 1 else "are called blasts"
+        text = f"{blasts} of {_leukocytes(leukocytes)} {called_so}."
+        found.append(Notice("blast_detected", text))
     if leukocytes >= LEUKEMIA_CELLS and 100 * blasts / leukocytes >= LEUKEMIA_SHARE:
-        text = f"Blasts make up {100 * blasts / leukocytes:.0f} % of {leukocytes} leukocytes (limit 20 %)."
-        flags.append(Notice("possible_leukemia", text))
+        text = f"Blasts make up {100 * blasts / leukocytes:.0f} % of {_leukocytes(leukocytes)} (limit 20 %)."
+        found.append(Notice("possible_leukemia", text))
     immature, neutrophils = called["immature_granulocyte"], called["neutrophil"]
     if immature and immature >= LEFT_SHIFT_INDEX / 100 * neutrophils:
         text = f"{immature} immature granulocytes beside {neutrophils} neutrophils: left shift."
-        flags.append(Notice("left_shift", text))
+        found.append(Notice("left_shift", text))
     if called["erythroblast"]:
-        text = f"Erythroblasts: {called['erythroblast']} beside {leukocytes} leukocytes."
-        flags.append(Notice("erythroblasts_present", text))
+        text = f"Erythroblasts: {called['erythroblast']} beside {_leukocytes(leukocytes)}."
+        found.append(Notice("erythroblasts_present", text))
     if leukocytes < FEW_CELLS:
         text = f"Leukocytes counted: {leukocytes} (100 are usual). The intervals are wide."
-        flags.append(Notice("few_cells", text, Severity.INFO))
-    return flags
+        found.append(Notice("few_cells", text, Severity.INFO))
+    return found

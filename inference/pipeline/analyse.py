@@ -11,8 +11,20 @@ from inference.pipeline.aggregation import aggregate
 from inference.pipeline.calls import Reader, white_cell_networks
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError, UnusableSmear
-from inference.pipeline.findings import Cell, Findings, Image, Instance, Notice, Staging, Stored
+from inference.pipeline.findings import (
+    NOT_STAGED,
+    Cell,
+    Findings,
+    Image,
+    Instance,
+    Notice,
+    Staging,
+    Stored,
+)
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.red_cell_calls import RedReader, red_cell_network, red_cells, reviewed
+from inference.pipeline.red_cell_explanation import explained
+from inference.pipeline.red_cell_findings import RedCells
 from inference.pipeline.search import Found, search
 from inference.pipeline.second_look import Called, Looked, called_again, second_look
 from inference.pipeline.slide import Slide
@@ -32,6 +44,18 @@ Progress = Callable[[str, float], None]
 
 Read = Callable[[Sequence[Cell]], Sequence[Cell]]
 """Has somebody else look at the white cells: they come back in order, with readings beside the calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The networks that call white cells, and the one that names the shapes of red ones, if there is one."""
+
+    white: Sequence[Network]
+    red: Network | None
+
+    @property
+    def all(self) -> tuple[Network, ...]:
+        return (*self.white, *([self.red] if self.red else []))
 
 
 @dataclass(slots=True)
@@ -61,11 +85,13 @@ def analyse(path: Path, config: Config, progress: Progress, read: Read = list) -
         read: a second reader of the cells; it changes no call.
 
     Returns:
-        The findings. White cells come first, each kind in reading order; only they are classified.
+        The findings. White cells come first, each kind in reading order. They are classified and, where a
+        network names the shapes of red cells, a sample of those.
 
     Raises PipelineError when the image cannot be analysed; nothing is ever analysed in part.
     """
-    networks, clock = white_cell_networks(), _Clock(progress)
+    networks = Networks(white_cell_networks(first=config.wbc_folder), red_cell_network())
+    clock = _Clock(progress)
     with clock("quality"):
         slide = Slide.open(path, config.pixel_um)
     with slide:
@@ -74,15 +100,13 @@ def analyse(path: Path, config: Config, progress: Progress, read: Read = list) -
     return findings
 
 
-def _findings(
-    slide: Slide, networks: Sequence[Network], chosen: tuple[Config, Read], clock: _Clock
-) -> Findings:
+def _findings(slide: Slide, networks: Networks, chosen: tuple[Config, Read], clock: _Clock) -> Findings:
     config, read = chosen
     with clock("quality"):
         samples, plan = _surveyed(slide, config)
         judged = quality.assess(samples, slide.width, slide.height)
     with clock("stain"):
-        readers = [Reader.of(slide, samples, network, config) for network in networks]
+        readers = [Reader.of(slide, samples, network, config) for network in networks.white]
         colours = readers[0].colours
         if colours.beyond:
             judged = quality.with_stain_review(judged, colours.beyond, colours.known)
@@ -92,15 +116,18 @@ def _findings(
     with clock("classification") as part:
         crops = readers[0].crops(found.whites)
         readers = [reader.adapted(found.whites, crops) for reader in readers]
-        calls = _called(readers, found.whites, crops, part)
+        white = 0.5 if networks.red else 1.0
+        calls = _called(readers, found.whites, crops, lambda share: part(white * share))
+        named = _named(slide, samples, networks.red, (found, config), lambda share: part((1 + share) / 2))
     with clock("explanation") as part:
         looked = second_look(readers[0], (found, crops), calls, part)
         whites = called_again(readers[0], read(_cells(found.whites, crops, calls, looked)))
+        others = explained(named.reader, named.cells) if named.reader else named.cells
     staging, unstaged = _staged(slide, whites, replace(config, pixel_um=found.pixel_um), clock)
     with clock("aggregation"):
-        counted = _numbered(whites, found.others)
+        counted = _numbered(whites, others)
         figures = aggregate(counted)
-    noticed = dict.fromkeys(notice for reader in readers for notice in reader.notices)
+    noticed = dict.fromkeys((*(n for reader in readers for n in reader.notices), *named.notices))
     return Findings(
         width=slide.width,
         height=slide.height,
@@ -109,12 +136,43 @@ def _findings(
         quality=judged,
         cells=counted,
         aggregate=figures,
-        networks=(*(network.card.used for network in networks), *engine.used),
+        networks=(*(network.card.used for network in networks.all), *engine.used),
         notices=(*slide.notices, *noticed, *found.notices, *unstaged),
         seconds=clock.seconds,
         coverage=found.coverage,
         staging=staging,
+        red=named.red,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The cells beside the white ones, the red ones graded, and what read them; None where no network names
+    their shapes."""
+
+    cells: Sequence[Cell]
+    red: RedCells | None = None
+    notices: tuple[Notice, ...] = ()
+    reader: RedReader | None = None
+
+
+def _named(
+    slide: Slide,
+    samples: Sequence[Image],
+    network: Network | None,
+    of: tuple[Found, Config],
+    part: Callable[[float], None],
+) -> _Named:
+    """Name the shapes of a sample of the red cells. A pixel size that they gave themselves measures none."""
+    found, config = of
+    if network is None:
+        return _Named([Cell(0, instance) for instance in found.others])
+    measured = None if found.pixel_um_source == "estimated" else found.pixel_um
+    reader = RedReader.of(slide, samples, network, replace(config, pixel_um=measured))
+    named = reader.cells(found.others, part)
+    red = red_cells(named, config)
+    looked_at, capped = reviewed(named, red, config)
+    return _Named(looked_at, red, (*reader.notices, *capped), reader)
 
 
 def _staged(
@@ -128,12 +186,12 @@ def _staged(
         try:
             return stage(slide, whites, config.pixel_um), ()
         except PipelineError as error:
-            return None, (Notice("not_staged", f"The smear was not staged. {error.text}"),)
+            return None, (Notice(NOT_STAGED, f"The smear was not staged. {error.text}"),)
 
 
 def warm_up(config: Config) -> None:
     """Load and compile the networks of the stages. Raises NetworkUnavailable when one is missing."""
-    for network in white_cell_networks():
+    for network in Networks(white_cell_networks(first=config.wbc_folder), red_cell_network()).all:
         network.warm_up()
     segmentation.engine(config.engine).warm_up()
 
@@ -189,6 +247,5 @@ def _some(found: Found) -> Found:
     )
 
 
-def _numbered(whites: Sequence[Cell], others: Sequence[Instance]) -> tuple[Cell, ...]:
-    unnumbered = [*whites, *(Cell(0, instance) for instance in others)]
-    return tuple(replace(cell, cell_id=number) for number, cell in enumerate(unnumbered, start=1))
+def _numbered(whites: Sequence[Cell], others: Sequence[Cell]) -> tuple[Cell, ...]:
+    return tuple(replace(cell, cell_id=number) for number, cell in enumerate((*whites, *others), start=1))

@@ -33,12 +33,16 @@ CROPS_AT_ONCE = 256
 Part = Callable[[float], None]
 
 
-def white_cell_networks(folder: Path = registry.WEIGHTS) -> list[Network]:
+def white_cell_networks(folder: Path = registry.WEIGHTS, first: Path | None = None) -> list[Network]:
     """Return the network that calls the white cells and, where there is one, the second after it.
+
+    The first comes from the folder `first` where one is named, never from another in its stead.
 
     Raises NetworkUnavailable when weights are missing or not those of their card.
     """
-    return [runtime.load(name, folder) for name in registry.white_cell_networks(folder)]
+    _, *others = registry.white_cell_networks(folder)
+    named = [(registry.WBC_NETWORK, first or folder), *((name, folder) for name in others)]
+    return [runtime.load(name, place) for name, place in named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +73,10 @@ class Reader:
 
     def crops(self, whites: Sequence[Instance]) -> list[Stored]:
         """Cut the squares around cells out of the slide."""
-        return [self.spool.keep(self._crop(instance)) for instance in whites]
-
-    def _crop(self, instance: Instance) -> Image:
-        """Cut a cell out of the slide, reflected where its square reaches over the border."""
-        x0, y0, x1, y1 = cells.crop_box(instance, self.config.cells.padding)
-        left, top = max(0, x0), max(0, y0)
-        region = self.slide.read((left, top, min(x1, self.slide.width), min(y1, self.slide.height)))
-        square = cells.cut(region, (x0 - left, y0 - top, x1 - left, y1 - top))
-        return cells.resized(square, self.config.cells.wbc_side)
+        config = self.config.cells
+        return [
+            self.spool.keep(cut_out(self.slide, white, config.padding, config.wbc_side)) for white in whites
+        ]
 
     def adapted(self, whites: Sequence[Instance], crops: Sequence[Stored]) -> Self:
         """Return the reader with its network adapted to the slide, where the laboratory chose that."""
@@ -117,6 +116,15 @@ class Reader:
         """Return where a cell's outline lies in its crop."""
         box = cells.crop_box(instance, self.config.cells.padding)
         return outline_in_square(instance, box, self.config.cells.wbc_side)
+
+
+def cut_out(slide: Slide, instance: Instance, padding: float, side: int) -> Image:
+    """Cut a cell out of a slide as uint8 RGB (side, side, 3), reflected where its square reaches over the
+    border."""
+    x0, y0, x1, y1 = cells.crop_box(instance, padding)
+    left, top = max(0, x0), max(0, y0)
+    region = slide.read((left, top, min(x1, slide.width), min(y1, slide.height)))
+    return cells.resized(cells.cut(region, (x0 - left, y0 - top, x1 - left, y1 - top)), side)
 
 
 def second_call(call: Call, network: Network) -> SecondCall:

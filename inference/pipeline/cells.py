@@ -250,6 +250,12 @@ def centre_instance(instances: Iterable[Instance], shape: tuple[int, ...]) -> In
     return None
 
 
+def centre_red_cell(instances: Iterable[Instance], shape: tuple[int, ...]) -> Instance | None:
+    """The red cell nearest the middle of an image (height, width, ...); None when none lies near it."""
+    near = [i for i in instances if i.kind is Kind.RBC and _offset(i, shape) <= CENTRE_REACH * max(shape[:2])]
+    return min(near, key=lambda instance: _offset(instance, shape), default=None)
+
+
 def _offset(instance: Instance, shape: tuple[int, ...]) -> float:
     x, y = instance.centroid
     return float(np.hypot(x - shape[1] / 2, y - shape[0] / 2))
@@ -278,7 +284,12 @@ def single_cell_crop(
     instance = centre_instance(instances, image.shape)
     if instance is not None:
         return crop(image, instance, config, side), instance
+    return whole_frame(image, side), None
+
+
+def whole_frame(image: Image, side: int) -> Image:
+    """All of an image, uint8 RGB, squared by reflection, `side` px wide."""
     height, width = image.shape[:2]
     longest = max(height, width)
     left, top = (width - longest) // 2, (height - longest) // 2
-    return resized(cut(image, (left, top, left + longest, top + longest)), side), None
+    return resized(cut(image, (left, top, left + longest, top + longest)), side)

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from inference.pipeline.cell_words import Morphology
+from inference.pipeline.red_cell_findings import RedCellMeasures
+
+Measures = Morphology | RedCellMeasures
+"""What is measured on a white cell, or on a red one."""
 
 TABLE = Path(__file__).with_name("criteria.json")
 
@@ -35,6 +39,8 @@ class Part(StrEnum):
     CHROMATIN = "chromatin"
     CYTOPLASM = "cytoplasm"
     GRANULES = "granules"
+    OUTLINE = "outline"
+    CENTRE = "centre"
 
 
 class Verdict(StrEnum):
@@ -65,7 +71,7 @@ class Typical:
     contradicts: str
     source: Source
 
-    def verdict(self, cell: Morphology, limits: Mapping[str, float]) -> Verdict:
+    def verdict(self, cell: Measures, limits: Mapping[str, float]) -> Verdict:
         """Judge a cell by the class's limits of this feature: `p2, p25, p75, p98, usual`."""
         value = getattr(cell, self.feature)
         if value is None or not limits:
@@ -90,7 +96,7 @@ class Between:
     contradicts: str
     source: Source
 
-    def verdict(self, cell: Morphology, limits: Mapping[str, float]) -> Verdict:
+    def verdict(self, cell: Measures, limits: Mapping[str, float]) -> Verdict:
         """Judge a cell; `limits` are not needed."""
         value = getattr(cell, self.feature)
         if value is None:

@@ -1,10 +1,10 @@
 """Put a cell into words, and check it against the criteria of the class it is called."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inference.pipeline.cell_words import Description, Morphology
-from inference.pipeline.criteria import Part, Verdict, table
+from inference.pipeline.criteria import Between, Measures, Part, Typical, Verdict, table
 from inference.pipeline.findings import Explanation
 from inference.pipeline.haematology import MEASURED, NAMED, NUCLEUS_SURE
 from inference.pipeline.told import Told
@@ -14,6 +14,12 @@ SENTENCES = {
     "nucleus": "nucleus over {share:.0f} % of the cell's area",
     "no_nucleus": "no nucleus found",
     "size": "about {um:.0f} µm across",
+    "across": "{um:.1f} µm across",
+    "across_median": "{times:.2f} times the median diameter across",
+    "long": "{times:.1f} times as long as wide",
+    "circular": "circularity {value:.2f}",
+    "centre": "centre {times:.2f} times as dense as the ring around it",
+    "size_measured": "The size is measured and not seen by the network: the map speaks for a normal shape.",
     "told": "told by the network, which learnt it on mature cells of one laboratory: {parts}",
     "weighed": "For {name}: {supports}; against it: {contradicts}.",
     "nothing": "nothing measured",
@@ -21,6 +27,7 @@ SENTENCES = {
     "told_against": "{words} as the network tells",
     "undecided": "Nothing that was measured speaks for or against {name}.",
     "looked": "{cell:.0f} % of the evidence lies on the cell.",
+    "empty": "The heat map is empty: it shows no place that speaks for the call.",
     "looked_nucleus": "{cell:.0f} % of the evidence lies on the cell, {nucleus:.0f} % on the nucleus.",
 }
 """All that is said of a cell, with gaps."""
@@ -42,11 +49,11 @@ Said = tuple[Part, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class Judged:
     """What speaks for or against a call: as measured, and as told by the network."""
 
     measured: list[Said]
-    told: list[Said]
+    told: list[Said] = field(default_factory=list)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -72,22 +79,37 @@ def describe(
     sure = {one.attribute: one.value for one in told if one.sure} if label in NAMED else {}
     supports, contradicts = (_judged(label, cell, sure, verdict) for verdict in _WEIGHED)
     named = [said for said in _named(label, sure) if said not in supports.measured]
-    sentences = (_seen(label, cell, named), _weighed(label, supports, contradicts), _looked(focus))
+    sentences = (
+        _seen(label, cell, named),
+        weighed(label.replace("_", " "), supports, contradicts),
+        looked(focus),
+    )
     return Description(label, " ".join(filter(None, sentences)), supports.lines, contradicts.lines)
 
 
 _WEIGHED = (Verdict.SUPPORTS, Verdict.CONTRADICTS)
 
 
-def _judged(label: str, cell: Morphology, sure: Mapping[str, str], wanted: Verdict) -> _Judged:
+def _judged(label: str, cell: Morphology, sure: Mapping[str, str], wanted: Verdict) -> Judged:
     limits = table()["limits"].get(label, {})
-    measured = [
+    found = measured(MEASURED.get(label, ()), cell, limits, wanted)
+    named = [(one.part, getattr(one, wanted)) for one in NAMED.get(label, ()) if one.verdict(sure) == wanted]
+    return Judged(found, named)
+
+
+def measured(
+    criteria: Iterable[Typical | Between],
+    cell: Measures,
+    limits: Mapping[str, Mapping[str, float]],
+    wanted: Verdict,
+) -> list[Said]:
+    """Say what of the measures of a cell has the `wanted` verdict; `limits` are those of its class by
+    feature."""
+    return [
         (one.part, getattr(one, wanted).format(value=getattr(cell, one.feature)))
-        for one in MEASURED.get(label, ())
+        for one in criteria
         if one.verdict(cell, limits.get(one.feature, {})) == wanted
     ]
-    named = [(one.part, getattr(one, wanted)) for one in NAMED.get(label, ()) if one.verdict(sure) == wanted]
-    return _Judged(measured, named)
 
 
 def _seen(label: str, cell: Morphology, named: Sequence[Said]) -> str:
@@ -114,8 +136,8 @@ def _named(label: str, sure: Mapping[str, str]) -> list[Said]:
     ]
 
 
-def _weighed(label: str, supports: _Judged, contradicts: _Judged) -> str:
-    name = label.replace("_", " ")
+def weighed(name: str, supports: Judged, contradicts: Judged) -> str:
+    """Say what speaks for and against what is named."""
     told = [SENTENCES["as_told"]] if supports.told else []
     pro = [*_joined(supports.measured), *told]
     contra = _joined(contradicts.measured)
@@ -125,9 +147,12 @@ def _weighed(label: str, supports: _Judged, contradicts: _Judged) -> str:
     return SENTENCES["weighed"].format(name=name, supports=_listed(pro), contradicts=_listed(contra))
 
 
-def _looked(focus: Explanation | None) -> str:
+def looked(focus: Explanation | None) -> str:
+    """Say where the evidence of the network lies."""
     if focus is None:
         return ""
+    if not focus.strength:
+        return SENTENCES["empty"]
     if focus.nucleus_ratio is None:
         return SENTENCES["looked"].format(cell=100 * focus.focus_ratio)
     shares = {"cell": 100 * focus.focus_ratio, "nucleus": 100 * focus.nucleus_ratio}

@@ -13,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.pipeline.cell_words import Description, Reading
+from inference.pipeline.figures import Notice as Notice
+from inference.pipeline.figures import Severity as Severity
+from inference.pipeline.figures import Share as Share
+from inference.pipeline.red_cell_findings import RedCellMeasures, RedCells
 
 Image = NDArray[np.uint8]
 Outline = Sequence[tuple[float, float]]
@@ -26,23 +30,6 @@ class Kind(StrEnum):
     WBC = "WBC"
     RBC = "RBC"
     PLATELET = "platelet"
-
-
-class Severity(StrEnum):
-    """What a notice asks for: nothing, a second look, or another image."""
-
-    INFO = "info"
-    WARN = "warn"
-    REJECT = "reject"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One observation about the image or the analysis, worded for the user."""
-
-    code: str
-    text: str
-    severity: Severity = Severity.WARN
 
 
 class Outcome(StrEnum):
@@ -243,7 +230,8 @@ class Cell:
 
     `call` is None for cells that no network has classified, `second` where there is no second network,
     `remediation` where nothing else was tried, `reading` where no second reader looked, `description` where
-    nobody has to look at the cell; `crop` is the square the classifier saw, uint8 RGB (side, side, 3).
+    nobody has to look at the cell, `measures` but for classified red cells; `crop` is the square the
+    classifier saw, uint8 RGB (side, side, 3).
     """
 
     cell_id: int
@@ -256,16 +244,7 @@ class Cell:
     remediation: Remediation | None = None
     reading: Reading | None = None
     description: Description | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`count` of `total` as a percentage with its exact (Clopper–Pearson) 95 % interval, all in %."""
-
-    count: int
-    percent: float
-    low: float
-    high: float
+    measures: RedCellMeasures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +306,10 @@ class StagedField:
     blast_share: float | None
 
 
+NOT_STAGED = "not_staged"
+"""The code of the notice that an analysis could not do the staging it was asked for."""
+
+
 class StagingStatus(StrEnum):
     """Where the staging of a smear stands."""
 
@@ -374,7 +357,8 @@ class Staging:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Everything one analysis found out about one image; `staging` is None where nobody asked for it."""
+    """Everything one analysis found out about one image; `staging` is None where nobody asked for it, `red`
+    where no network names the shapes of red cells."""
 
     width: int
     height: int
@@ -388,3 +372,4 @@ class Findings:
     seconds: Mapping[str, float]
     coverage: Coverage = Coverage()
     staging: Staging | None = None
+    red: RedCells | None = None

@@ -2,20 +2,23 @@
 who asks for it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.pipeline.cell_words import Description
 from inference.pipeline.classification import answers
-from inference.pipeline.config import Config
+from inference.pipeline.config import Config, shape_of
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Call, Explanation, Image, Instance, Method
+from inference.pipeline.findings import Call, Explanation, Image, Instance, Kind, Method
 from inference.pipeline.levels import mask_of, shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.red_cell_findings import RedCellMeasures
+from inference.pipeline.red_cell_words import describe
 from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.words import Cut, in_words
 
@@ -23,12 +26,15 @@ from inference.pipeline.words import Cut, in_words
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What an analysis kept of a cell: its square as it was cut, uint8 RGB (side, side, 3), the cell, the µm
-    per pixel of its image, None where nobody knows, and the sha256 of the weights that made the call."""
+    per pixel of its image, None where nobody knows, the sha256 of the weights that made the call, what was
+    measured on a red cell, None of a white one, and the folder in which the weights lie."""
 
     crop: Image
     instance: Instance
     pixel_um: float | None
     sha256: str
+    measures: RedCellMeasures | None = None
+    folder: Path = registry.WEIGHTS
 
     @property
     def cut(self) -> Cut:
@@ -36,27 +42,35 @@ class Kept:
         return Cut.of(self.crop, self.instance, Config().cells.padding, self.pixel_um)
 
 
+def network_of(kind: Kind) -> str:
+    """Return the name of the network that calls the cells of a kind."""
+    return registry.RBC_NETWORK if kind is Kind.RBC else registry.WBC_NETWORK
+
+
 def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Description]:
     """Explain why a cell is called so, or what would speak for another class.
 
     Takes what was kept of the cell, the class to explain, and how the map is made. Gives the explanation with
-    a receipt, and the words for that class.
+    a receipt, and the words for that class. Of a red cell the shape of the class is explained: normal where
+    the size makes it, which no network sees.
 
     Raises PipelineError when the weights in use are others than those that made the call, or when they do not
     know the class.
     """
-    network = runtime.load(registry.WBC_NETWORK)
+    network = runtime.load(network_of(kept.instance.kind), kept.folder)
     _refuse_others(network.card, kept.sha256, label)
     cut, card = kept.cut, network.card
     through = SeenFilter.of(cut.crop, "cell", card)
     (explanation,) = explain(
         through.crops([cut.crop]),
-        [label],
+        [shape_of(label)],
         [cut.outline],
         (network.module, card),
         method=method,
         tried_on=network,
     )
+    if kept.measures:
+        return explanation, describe(label, kept.measures, explanation)
     told = _attributes(cut, through, network)
     return in_words(cut, Call(label, 1.0, {}, attributes=told), card, explanation)
 
@@ -68,7 +82,7 @@ def _refuse_others(card: Card, sha256: str, label: str) -> None:
             " elsewhere. Analyse the smear again to see where the present one looks.",
             code="other_network",
         )
-    if label not in card.labels:
+    if shape_of(label) not in card.labels:
         raise PipelineError(
             f"The network does not know the class {label}. It knows {', '.join(card.labels)}.",
             code="unknown_class",

@@ -14,11 +14,13 @@ from inference.pipeline.findings import (
     Findings,
     Notice,
     SecondCall,
+    Share,
     StagedField,
     Staging,
     StagingStatus,
     TileState,
 )
+from inference.pipeline.red_cell_findings import Grade, RedCellMeasures, RedCells
 
 
 def _round(value: float | None, digits: int = 4) -> float | None:
@@ -37,6 +39,7 @@ def _detection(cell: Cell) -> dict[str, Any]:
         **(_prediction_sets(call) if call else {}),
         **({"second_call": second_call(cell.second)} if cell.second else {}),
         **({"description": description(cell.description)} if cell.description else {}),
+        **({"measures": measures(cell.measures)} if cell.measures else {}),
     }
 
 
@@ -89,6 +92,73 @@ def _differential(aggregate: Aggregate) -> dict[str, Any]:
         "myeloid_erythroid_ratio": _round(aggregate.myeloid_erythroid_ratio, 2),
         "flags": _notices(aggregate.flags),
     }
+
+
+def red_cells_part(red: RedCells | None, total: int) -> dict[str, Any]:
+    """Write the red cells of a smear, of which `total` were counted; without a network that is all."""
+    if red is None:
+        return {
+            "status": "not_analysed",
+            "total": total,
+            "distribution": {},
+            "abnormality_rate": None,
+            "flags": [],
+        }
+    known = red.classified > 0
+    return {
+        "status": "analysed",
+        "total": total,
+        "classified": red.classified,
+        "size_basis": red.size_basis.value,
+        "distribution": {one.label: one.share.count for one in red.classes},
+        "percent": {one.label: round(one.share.percent, 2) for one in red.classes},
+        "intervals_95": {one.label: _interval(one.share) for one in red.classes},
+        "grades": {one.label: _grade(one.grade) for one in red.classes if one.label != "normal"},
+        "abnormality_rate": round(red.abnormal.percent / 100, 4) if known else None,
+        "abnormality_interval_95": [round(end / 100, 4) for end in (red.abnormal.low, red.abnormal.high)],
+        "poikilocytosis": {
+            "count": red.poikilocytosis.share.count,
+            "percent": round(red.poikilocytosis.share.percent, 2),
+            "interval_95": _interval(red.poikilocytosis.share),
+            "grade": _grade(red.poikilocytosis.grade),
+        },
+        "diameter": _diameters(red),
+        "anisocytosis_cv": _round(red.diameters.cv_percent, 2) if red.diameters else None,
+        "anisocytosis_grade": _grade(red.anisocytosis),
+        "flags": _notices(red.flags),
+        "notices": _notices(red.notices),
+    }
+
+
+def _interval(share: Share) -> list[float]:
+    return [round(share.low, 2), round(share.high, 2)]
+
+
+def _grade(grade: Grade) -> dict[str, Any]:
+    """A grade as it is written, those at the ends of the interval, or why there is none."""
+    return {
+        "grade": grade.text or None,
+        "interval_95": [grade.low, grade.high] if grade.text else None,
+        "not_graded": grade.not_graded.value if grade.not_graded else None,
+    }
+
+
+def _diameters(red: RedCells) -> dict[str, Any] | None:
+    sizes = red.diameters
+    if sizes is None:
+        return None
+    return {
+        "n": sizes.count,
+        "mean_um": _round(sizes.mean_um, 2),
+        "median_um": _round(sizes.median_um, 2),
+        "cv_percent": round(sizes.cv_percent, 2),
+        "cv_interval_95": [round(sizes.cv_low, 2), round(sizes.cv_high, 2)],
+    }
+
+
+def measures(of: RedCellMeasures) -> dict[str, float | None]:
+    """What was measured on a red cell."""
+    return {name: _round(value, 3) for name, value in asdict(of).items()}
 
 
 def _quality_metrics(findings: Findings) -> dict[str, Any]:
@@ -166,13 +236,7 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
             "rbc_wbc_ratio": _round(aggregate.rbc_wbc_ratio, 2),
             "image_quality": round(findings.quality.score, 3),
         },
-        "rbc_analysis": {
-            "status": "not_analysed",
-            "total": aggregate.rbc_count,
-            "distribution": {},
-            "abnormality_rate": None,
-            "flags": [],
-        },
+        "rbc_analysis": red_cells_part(findings.red, aggregate.rbc_count),
         "wbc_differential": _differential(aggregate),
         "staging": staging_part(findings.staging),
         "cell_detections": [_detection(cell) for cell in findings.cells],

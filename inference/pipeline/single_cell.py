@@ -72,7 +72,7 @@ def predict(path: Path, config: Config) -> Prediction:
     Raises PipelineError when the file is not an image that can be read.
     """
     slide = Slide.open(path, config.pixel_um)
-    network, *others = white_cell_networks()
+    network, *others = white_cell_networks(first=config.wbc_folder)
     image = slide.read((0, 0, slide.width, slide.height))
     square = cut_out(image, network.card, config)
     call = _call(square.views, network, config)

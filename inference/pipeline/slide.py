@@ -8,10 +8,8 @@ from typing import Self
 import cv2
 import numpy as np
 
-from inference.pipeline import slide_openslide, slide_tiff
-from inference.pipeline.errors import UnreadableImage
 from inference.pipeline.findings import Box, Image, Notice, Severity
-from inference.pipeline.slide_flat import open_flat
+from inference.pipeline.slide_files import open_source
 from inference.pipeline.slide_source import Level, Source
 
 __all__ = ["Level", "Slide"]
@@ -79,7 +77,7 @@ class Slide:
             UnreadableImage: not an image, damaged, truncated, or parts of it are missing.
             UnsupportedImage: a format, size or pixel layout that is not accepted.
         """
-        source = _source(path)
+        source = open_source(path)
         origin = "metadata" if source.pixel_um else "unknown"
         scale, origin = (pixel_um, "declared") if pixel_um is not None else (source.pixel_um, origin)
         notices = (*source.notices, *_name_notices(path, source.kind))
@@ -146,19 +144,6 @@ class Slide:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _source(path: Path) -> Source:
-    """Open the file with the library that reads its format best."""
-    if not path.is_file():
-        raise UnreadableImage(f"There is no file {path.name} at this place.", code="no_file")
-    maker = slide_openslide.format_of(path)
-    tiff = slide_tiff.is_tiff(path)
-    if tiff:
-        slide_tiff.check_is_whole(path)
-    if maker is not None:
-        return slide_openslide.open_maker(path, maker)
-    return slide_tiff.open_tiff(path) if tiff else open_flat(path)
 
 
 def _span(start: int, end: int, length: int, downsample: float) -> tuple[int, int]:

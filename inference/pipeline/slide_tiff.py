@@ -122,15 +122,20 @@ def check_is_whole(path: Path) -> None:
     """Raise UnreadableImage unless every directory can be read and every tile or strip lies in the file."""
     with reading(), TiffFile(path) as opened:
         size = opened.filehandle.size
-        ends = [_end_of_data(page) for page in _all_pages(opened.pages)]
+        ends = [_end_of_data(page) for page in _all_pages(opened.pages, set())]
     if not ends or max(ends) > size:
         raise damaged()
 
 
-def _all_pages(pages: Any) -> Iterator[Any]:
+def _all_pages(pages: Any, met: set[int]) -> Iterator[Any]:
+    """All directories, those of pyramids too; `met` holds where they lie. A damaged link can lead back to one
+    of them, and the walk would never end."""
     for page in pages:
+        if page.offset in met:
+            raise damaged()
+        met.add(page.offset)
         yield page
-        yield from _all_pages(page.pages or ())
+        yield from _all_pages(page.pages or (), met)
 
 
 def _end_of_data(page: Any) -> int:

@@ -7,10 +7,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from inference import heat_maps, names, records
+from inference import heat_maps, names, records, what_matters
 from inference.field import Field, Layer
 from inference.models import AnalysisRun, Cell
-from inference.pipeline.findings import SecondCall, Severity
+from inference.pipeline.findings import Kind, SecondCall, Severity
 from inference.results import ClassLine, ReviewedCell
 
 register = template.Library()
@@ -23,6 +23,8 @@ register.filter("verdict_name", names.verdict_name)
 register.filter("stage_name", names.stage_name)
 register.filter("source_name", names.source_name)
 register.filter("outcome_name", names.outcome_name)
+register.filter("red_finding_name", names.red_finding_name)
+register.filter("grade_note", names.grade_note)
 
 
 @register.filter
@@ -32,9 +34,21 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
+def strength(maximum: float) -> str:
+    """The raw maximum of a heat map in two digits that count: methods differ by a thousand times."""
+    return f"{float(f'{maximum:.2g}'):g}"
+
+
+@register.filter
 def reasons(cell: Cell) -> str:
     """Why a cell needs a person, in words."""
     return "; ".join(names.reason_name(reason) for reason in cell.review_reasons)
+
+
+@register.filter
+def stakes(cell: Cell) -> list[str]:
+    """What the call of a cell could change, in words."""
+    return [names.stake_name(stake) for stake in what_matters.stakes_of(cell)]
 
 
 @register.filter
@@ -53,9 +67,12 @@ def second_call(cell: Cell) -> SecondCall | None:
     return records.second_call(cell)
 
 
+register.filter("measures", records.measures)
+register.filter("names_red", records.names_red_cells)
 register.filter("reading", records.reading)
 register.filter("remediation", records.remediation)
 register.filter("stored_heat_map", heat_maps.stored)
+register.filter("heat_map_of", heat_maps.asked_for)
 
 
 @register.simple_tag
@@ -169,7 +186,7 @@ def _mark(cell: ReviewedCell, field: Field, chosen: bool) -> str:
     row = cell.row
     css = " ".join(["cell", *["open"] * cell.is_open, *["selected"] * chosen])
     box = f'<rect class="box" x="{row.x0}" y="{row.y0}" width="{width(row)}" height="{height(row)}"/>'
-    if not row.label:
+    if not row.label or (row.kind == Kind.RBC and not cell.is_open):
         return f'<g class="{css}" data-cell="{row.number}">{box}</g>'
     return format_html(
         '<a href="?cell={n}" data-cell="{n}" class="{css}" aria-label="{words}">{box}'

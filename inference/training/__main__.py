@@ -3,21 +3,25 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from inference.pipeline.config import WBC_CLASSES, SegmentationEngine
+from inference.pipeline.config import SegmentationEngine
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks import registry
+from inference.pipeline.networks.rbc import ARCHITECTURES as RED_ARCHITECTURES
+from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.staging import ARCHITECTURES as STAGING_ARCHITECTURES
-from inference.pipeline.networks.wbc import ARCHITECTURES, build
+from inference.pipeline.networks.wbc import ARCHITECTURES
 from inference.pipeline.seen_colours import AS_IS
-from inference.training import wbc_card, wbc_run
+from inference.training import rbc_run, wbc_card, wbc_run
+from inference.training.exports import read_exports
 from inference.training.laboratories import LABORATORIES
+from inference.training.rbc_cells import FOLDERS as RED_FOLDERS
 from inference.training.shipped import started
 from inference.training.wbc import Recipe
 
@@ -29,13 +33,14 @@ _TRAININGS: dict[SegmentationEngine, tuple[str, dict[str, Any]]] = {
 }
 """The module that trains an engine's network, with `Recipe` and `make`, and what its recipe has to say."""
 
-_NO_RECIPE = {"network", "engine", "data", "out", "start", "workers", "stop_after"}
+_NO_RECIPE = {"network", "engine", "data", "out", "start", "workers", "stop_after", "extra"}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference.training", description=__doc__)
     networks = parser.add_subparsers(dest="network", required=True)
     _add_wbc(networks.add_parser("wbc", help="the network that names white cells"))
+    _add_rbc(networks.add_parser("rbc", help="the network that names the shapes of red cells"))
     _add_segmentation(networks.add_parser("segmentation", help="the network that finds cells"))
     _add_staging(networks.add_parser("staging", help="the networks that stage fields"))
     return parser
@@ -43,6 +48,27 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_wbc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the sets of white cells")
+    add = _add_cells(parser, ARCHITECTURES)
+    add("--name", choices=list(wbc_card.INTENDED_USE), help="the network it is trained as")
+    add("--held-out", nargs="+", choices=list(LABORATORIES), help="laboratories not to learn from")
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="exports of confirmed cells (manage.py export_labels) to learn from as well",
+    )
+
+
+def _add_rbc(parser: argparse.ArgumentParser) -> None:
+    folders = ", ".join(RED_FOLDERS)
+    parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {folders}")
+    _add_cells(parser, RED_ARCHITECTURES)
+
+
+def _add_cells(parser: argparse.ArgumentParser, architectures: Iterable[str]) -> Callable[..., Any]:
+    """Add what every network that names cells is trained with; return how to add more of the recipe."""
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for crops, checkpoint, weights and card"
     )
@@ -50,8 +76,7 @@ def _add_wbc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that augment")
     recipe = parser.add_argument_group("recipe")
     add = partial(recipe.add_argument, default=argparse.SUPPRESS)
-    add("--name", choices=list(wbc_card.INTENDED_USE), help="the network it is trained as")
-    add("--architecture", "--arch", help=f"{', '.join(ARCHITECTURES)}, or the name of any timm classifier")
+    add("--architecture", "--arch", help=f"{', '.join(architectures)}, or the name of any timm classifier")
     add("--init", choices=("scratch", "imagenet"), help="what the backbone starts from")
     add("--epochs", type=int)
     add("--draws", type=int, help="crops in an epoch")
@@ -61,12 +86,16 @@ def _add_wbc(parser: argparse.ArgumentParser) -> None:
     add("--first-side", type=int, help="the same at the beginning")
     add("--warmup", type=float, help="share of the training in which the learning rate rises")
     add("--weak-share", type=float, help="share of the training that augments weakly, at its beginning")
+    add("--colour", type=float, help="how many times as far as usual stain and light stray")
+    add("--degrading", type=float, help="how many times as often as usual crops are blurred or coarsened")
+    add("--background", type=float, help="chance that something else is put around a cell, 0-1")
+    add("--balance", type=float, help="power of its number of cells by which a class is drawn, 0-1")
     add("--focal", type=float, help="share of the focal loss, 0-1; the rest is smoothed cross entropy")
     add("--views", nargs="+", choices=("as_is", "levels", "stretched"), help="how crops are seen")
     add("--shown", nargs="+", choices=("as_is", "levels", "stretched"), help="of --views, those in use")
     add("--upright", dest="half_turn", action="store_false", help="not turned by 180° as well in use")
-    add("--held-out", nargs="+", choices=list(LABORATORIES), help="laboratories not to learn from")
     add("--seed", type=int)
+    return add
 
 
 def _add_segmentation(parser: argparse.ArgumentParser) -> None:
@@ -163,16 +192,35 @@ def _train_segmentation(given: argparse.Namespace) -> None:
 
 
 def _train_wbc(given: argparse.Namespace) -> None:
+    recipe = _chosen(given, Recipe())
+    _check_folders(given, wbc_run.folders_needed(recipe.held_out))
+    exports = read_exports(given.extra)
+    recipe, start = _checked(given, replace(recipe, extra=tuple(export.sha256 for export in exports)))
+    wbc_run.make(recipe, given.data, given.out, given.workers, start, exports)
+
+
+def _train_rbc(given: argparse.Namespace) -> None:
+    recipe = _chosen(given, rbc_run.USUAL)
+    _check_folders(given, RED_FOLDERS)
+    recipe, start = _checked(given, recipe)
+    rbc_run.make(recipe, given.data, given.out, given.workers, start)
+
+
+def _chosen(given: argparse.Namespace, usual: Recipe) -> Recipe:
+    """Return a recipe with what was chosen for it."""
     chosen = {name: value for name, value in vars(given).items() if name not in _NO_RECIPE}
     lists = {name: tuple(value) for name, value in chosen.items() if isinstance(value, list)}
-    recipe = Recipe(**chosen | lists)
-    _check_folders(given, wbc_run.folders_needed(recipe.held_out))
+    return replace(usual, **chosen | lists)
+
+
+def _checked(given: argparse.Namespace, recipe: Recipe) -> tuple[Recipe, Card | None]:
+    """Return a recipe with what follows from the rest, checked, and the card of the network to start from."""
     start = started(recipe.name, given.start, recipe.architecture) if given.start else None
     recipe = replace(
         recipe, first_side=min(recipe.first_side, recipe.side), start=start.sha256 if start else ""
     )
     _check(recipe)
-    wbc_run.make(recipe, given.data, given.out, given.workers, given.start)
+    return recipe, start
 
 
 def _train_staging(given: argparse.Namespace) -> None:
@@ -189,7 +237,7 @@ def _train_staging(given: argparse.Namespace) -> None:
         first_side=min(recipe.first_side, recipe.side),
         start=start.sha256 if start else "",
     )
-    this = Run(given.out, given.workers, given.stop_after, runtime.torch_module(start) if start else None)
+    this = Run(given.out, given.workers, given.stop_after, start)
     staging_run.make(recipe, given.data, this)
 
 
@@ -203,12 +251,17 @@ def _check(recipe: Recipe) -> None:
             f" ({', '.join(recipe.views)})."
         )
     try:
-        build(recipe.architecture, len(WBC_CLASSES), recipe.init, side=recipe.side)
+        recipe.built()
     except ValueError as error:
         raise SystemExit(str(error)) from error
 
 
-_TRAIN = {"wbc": _train_wbc, "segmentation": _train_segmentation, "staging": _train_staging}
+_TRAIN = {
+    "wbc": _train_wbc,
+    "rbc": _train_rbc,
+    "segmentation": _train_segmentation,
+    "staging": _train_staging,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,7 +24,8 @@ STAIN_PIXELS = 3
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """How far a crop may stray: `colour` scales every stain and light change, the rest are chances."""
+    """How far a crop may stray: `colour` scales every stain and light change, `stretch` is the spread
+    (natural logarithm) by which one direction gets longer and the other shorter, the rest are chances."""
 
     colour: float = 1.0
     exchange: float = 0.5
@@ -34,6 +35,7 @@ class Strength:
     resolution: float = 0.3
     noise: float = 0.3
     jpeg: float = 0.3
+    stretch: float = 0.06
 
     def times(self, colour: float, degrading: float) -> "Strength":
         """Return a strength with the colours so many times as far, and all chances but those of the exchange
@@ -78,7 +80,7 @@ def augment(
 
     Takes square uint8 RGB and uint8 of the same side, 255 on the cell; gives both `side` px wide.
     """
-    crop, mask = _turn(cell, side, rng)
+    crop, mask = _turn(cell, side, rng, strength.stretch)
     image = crop.astype(np.float32)
     surroundings = rng.random() < strength.background
     first = rng.random() < 0.5
@@ -90,11 +92,11 @@ def augment(
     return degrade(image, rng, strength), mask
 
 
-def _turn(cell: tuple[Image, Mask], side: int, rng: Generator) -> tuple[Image, Mask]:
+def _turn(cell: tuple[Image, Mask], side: int, rng: Generator, stretch: float) -> tuple[Image, Mask]:
     """Rotate, mirror, shift, stretch a little, and zoom by 0.75–1.3."""
     zoom = float(np.exp(rng.uniform(np.log(0.75), np.log(1.3))))
     turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), zoom)
-    longer = float(np.exp(rng.normal(0, 0.06)))
+    longer = float(np.exp(rng.normal(0, stretch)))
     middle = side / 2 * np.array([1 - longer, 1 - 1 / longer])
     matrix = turn @ np.array([[longer, 0, middle[0]], [0, 1 / longer, middle[1]], [0, 0, 1]])
     matrix[:, 2] += rng.uniform(-0.06, 0.06, 2) * side

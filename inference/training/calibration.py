@@ -3,13 +3,15 @@ prediction sets, the score from which a cell is out of distribution, and the foc
 cell."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from inference.pipeline.classification import Logits, Probabilities, calibrate
+from inference.pipeline.classification import Logits, Probabilities, calibrate, energy
+from inference.pipeline.findings import Explanation
 
 WANTED_ACCURACY = 0.95
 ABSTAIN_WITHIN = (0.3, 0.7)
@@ -28,6 +30,41 @@ ON_CELL = 0.98
 """The share of the right calls whose focus is not to count as off the cell."""
 
 DIGITS = 6
+
+
+def fitted(logits: Logits, labels: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    """Return the temperature and the thresholds of a card, but for those of the focus.
+
+    `logits` float32 (n, classes), `labels` int64 (n,), indices into the classes' `names`. Raises ValueError
+    when there are too few cells for a threshold.
+    """
+    temperature = round(fit_temperature(logits, labels), 4)
+    abstain_below = fit_abstention(logits, labels, temperature)
+    told = abstention_told(logits, labels, temperature, abstain_below)
+    probabilities = calibrate(logits, temperature)
+    return {
+        "temperature": temperature,
+        "thresholds": {
+            "abstain_below": round(abstain_below, 4),
+            "chosen": f"abstain_below: {told}; prediction_sets:"
+            " least probability with which a class belongs to the set of that level; ood_above: energy that"
+            f" {ACCEPTED:.0%} of the validation cells stay below; focus_below: share of the"
+            f" evidence on the cell that {ON_CELL:.0%} of the right calls reach; heat_strength:"
+            " median maximum of a heat map before it is scaled",
+            "prediction_sets": fit_prediction_sets(probabilities, labels, names),
+            "ood_above": fit_ood_above(energy(logits)),
+        },
+    }
+
+
+def fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the thresholds of the focus: where a network looked when it called cells, and which of the calls
+    were right, bool (n,)."""
+    focus = np.array([one.focus_ratio for one in looked])
+    return {
+        "focus_below": fit_focus_below(focus, right),
+        "heat_strength": round(float(np.median([one.strength for one in looked])), 4),
+    }
 
 
 def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:

@@ -1,5 +1,7 @@
 """Reads images of cells for training and evaluation as the product reads them."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image as PillowImage
@@ -8,6 +10,9 @@ from inference.pipeline.errors import UnreadableImage, UnsupportedImage
 from inference.pipeline.findings import Image
 from inference.pipeline.slide import Slide
 from inference.training.evaluate_segmentation import read_rgb
+from inference.training.labels import Sample
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000
 """A photograph of a whole field has less; what is larger is no image of a cell, nor of a field around it."""
@@ -31,6 +36,19 @@ def read_cell_image(path: Path) -> Image:
         if error.code != "too_small" or min(width, height) < MIN_SIDE:
             raise
         return read_rgb(path)
+
+
+def large_enough(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples whose image can hold a cell; which ones cannot is logged."""
+    large, small = list[Sample](), list[Path]()
+    for sample in samples:
+        if 0 < min(_size(sample.path)) < MIN_SIDE:
+            small.append(sample.path)
+        else:
+            large.append(sample)
+    if small:
+        log.info("left out, smaller than %d px: %s", MIN_SIDE, ", ".join(map(str, small)))
+    return large
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -40,8 +40,9 @@ class Crops:
     """Labelled crops uint8 RGB (n, side, side, 3).
 
     `masks` uint8 (n, side, side) is 255 on the cell, all over where none was found; `labels` int64 (n,) are
-    places in the taxonomy; `laboratories` str (n,); `attributes` int64 (n, 11) as `attributes.coded` has
-    them; `found` bool (n,) says whether a cell was found, or the whole frame had to stand in for it.
+    places in the network's classes; `laboratories` str (n,); `attributes` int64 (n, 11) as
+    `attributes.coded` has them, (n, 0) of cells without any; `found` bool (n,) says whether a cell was found,
+    or the whole frame had to stand in for it.
     """
 
     images: NDArray[np.uint8]
@@ -85,15 +86,20 @@ def cut_all(samples: Sequence[Sample], cache: Path) -> Crops:
     What is kept there is taken only when the same samples would be cut in the same way.
     """
     made_from = _fingerprint(samples)
-    if (crops := _kept(cache, made_from)) is not None:
+    if (crops := kept_crops(cache, made_from)) is not None:
         return crops
     crops = _cut_anew(samples)
     log.info(
         "%s: %d crops, %d without a cell near the centre", cache.stem, len(samples), int((~crops.found).sum())
     )
+    keep(crops, cache, made_from)
+    return crops
+
+
+def keep(crops: Crops, cache: Path, made_from: str) -> None:
+    """Write crops to a cache (.npz) with the fingerprint of all that decides them."""
     columns: dict[str, Any] = {field.name: getattr(crops, field.name) for field in fields(Crops)}
     np.savez(cache, made_from=np.array(made_from), **columns)
-    return crops
 
 
 def _fingerprint(samples: Sequence[Sample]) -> str:
@@ -106,7 +112,7 @@ def _fingerprint(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _kept(cache: Path, made_from: str) -> Crops | None:
+def kept_crops(cache: Path, made_from: str) -> Crops | None:
     """Return the crops of a cache, None where there is none or where it was made from something else."""
     if not cache.is_file():
         return None

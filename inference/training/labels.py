@@ -28,6 +28,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 INDEX = "index.csv"
 BOX_COLUMN = "box_x0_y0_x1_y1"
+PIXEL_COLUMN = "pixel_um"
 GROUP_COLUMNS = ("patient", "slide", "smear")
 ATTRIBUTE_COLUMNS = (
     "cell_size",
@@ -56,7 +57,8 @@ class Sample:
 
     `box`, x0, y0, x1, y1 in px, says where it lies in the image of a field; None where the image shows a
     single cell. `attributes` are its words of morphology, in the order of ATTRIBUTE_COLUMNS and "" where one
-    is unknown; `group` is the patient or smear; all empty where the data set does not say.
+    is unknown; `group` is the patient or smear; all empty where the data set does not say. `pixel_um`
+    is µm per pixel of the image where its index says so.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Sample:
     attributes: tuple[str, ...] = ()
     laboratory: str = ""
     group: str = ""
+    pixel_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,8 @@ def listing(folder: Path, choice: Choice = FOLDERS, named: Named = taxonomy_clas
     """List the labelled cells of a data set, and what of it was left out; `named` reads its labels.
 
     The images in folders named after classes, or the rows of an index: columns `file` and `label`, and where
-    there are any `box_x0_y0_x1_y1`, `patient`, `slide` or `smear`, and those of ATTRIBUTE_COLUMNS.
+    there are any `box_x0_y0_x1_y1`, `pixel_um`, `patient`, `slide` or `smear`, and those of
+    ATTRIBUTE_COLUMNS.
 
     Raises ValueError for an unknown class name or column, FileNotFoundError when there is nothing to list.
     """
@@ -156,7 +160,14 @@ def _indexed(folder: Path, choice: Choice, named: Named) -> Listing:
     labels = {name: named(name) for name in dict.fromkeys(row["label"] for row in rows)}
     left_out = Counter(row["label"] for row in rows if labels[row["label"]] is None)
     listed = [
-        Sample(folder / row["file"], label, _box(row), _attributes(row), group=_group(row))
+        Sample(
+            folder / row["file"],
+            label,
+            _box(row),
+            _attributes(row),
+            group=_group(row),
+            pixel_um=_pixel_um(row),
+        )
         for row in rows
         if (label := labels[row["label"]])
     ]
@@ -204,6 +215,19 @@ def _box(row: Row) -> tuple[float, float, float, float] | None:
     if not (x0 < x1 and y0 < y1):
         raise ValueError(f"The box “{text}” of {row['file']} is empty; x0 < x1 and y0 < y1 are expected.")
     return x0, y0, x1, y1
+
+
+def _pixel_um(row: Row) -> float | None:
+    text = row.get(PIXEL_COLUMN)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"“{text}” of {row['file']} is no size of a pixel; write µm, such as 0.1.")
+    return value
 
 
 def _attributes(row: Row) -> tuple[str, ...]:

@@ -75,4 +75,5 @@ def thinned(listed: Sequence[Item], about: int) -> Sequence[Item]:
 
 def pixel_um(cell: Sample) -> float | None:
     """Return µm per pixel of a cell's image, None where nobody has told."""
-    return LABORATORIES[cell.laboratory].pixel_um if cell.laboratory else None
+    laboratory = LABORATORIES.get(cell.laboratory)
+    return cell.pixel_um or (laboratory.pixel_um if laboratory else None)

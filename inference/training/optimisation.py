@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from inference.pipeline.networks.runtime import FromPixels
+from inference.pipeline.networks.runtime import FromPixels, cpu_has_bfloat16
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +134,13 @@ class Optimisation:
         self.optimiser.step()
         self.schedule.step()
         self.average.update_parameters(self.module)
+
+
+def in_bfloat16(device: torch.device) -> torch.autocast:
+    """Compute what follows in bfloat16 where the device has it: a CPU that has to imitate it takes seven
+    times as long as with float32."""
+    native = device.type == "cuda" or cpu_has_bfloat16()
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
 
 
 def batches(

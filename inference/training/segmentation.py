@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from inference.pipeline.networks import segmentation as networks
 from inference.pipeline.networks.runtime import FromPixels
 from inference.training import segmentation_windows
-from inference.training.optimisation import batches
+from inference.training.optimisation import batches, in_bfloat16
 from inference.training.segmentation_labels import Field
 from inference.training.segmentation_scenes import Generator, Scene, shown
 from inference.training.segmentation_targets import Losses, Targets, losses, targets_of
@@ -63,7 +63,7 @@ class Trainer(segmentation_windows.Trainer):
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one batch of `Windows`; return the parts of `Losses`."""
         batch = {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with in_bfloat16(self.device):
             maps = self.module(batch["pixels"])
         lost = losses(maps, batch)
         self.descend(lost.total)

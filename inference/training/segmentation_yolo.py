@@ -27,7 +27,7 @@ from inference.pipeline.segmentation_yolo import (
     loaded,
 )
 from inference.training import segmentation_card, segmentation_windows
-from inference.training.optimisation import batches
+from inference.training.optimisation import batches, in_bfloat16
 from inference.training.segmentation_labels import Field
 from inference.training.segmentation_run import labelled
 from inference.training.segmentation_scenes import Generator, Scene, shown
@@ -129,7 +129,7 @@ class Trainer(segmentation_windows.Trainer):
     def step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one batch of `Windows`; return the parts of its loss by the library's names."""
         batch = {name: values.to(self.device, non_blocking=True) for name, values in batch.items()}
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with in_bfloat16(self.device):
             said = self.module(batch["pixels"])
         parts, named = self.loss({name: _as_float(maps) for name, maps in said.items()}, batch)
         self.descend(parts.sum() / len(batch["pixels"]))

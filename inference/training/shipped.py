@@ -26,6 +26,12 @@ def started(name: str, folder: Path, architecture: str) -> Card:
     return card
 
 
+def with_data_of(start: Card | None, card: dict[str, Any]) -> dict[str, Any]:
+    """Add to a card the data behind the weights that its training started from."""
+    begun: list[Any] = start.text.get("data", []) if start else []
+    return {**card, "data": [*card["data"], *(of for of in begun if of not in card["data"])]}
+
+
 def save_weights(module: FromPixels, path: Path) -> str:
     """Write a network's weights as float16 safetensors and return the sha256 of the file."""
     state = {

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
 from inference.pipeline.networks import staging
-from inference.pipeline.networks.registry import InputContract
-from inference.pipeline.networks.runtime import FromPixels, prepare, several
+from inference.pipeline.networks.registry import Card, InputContract
+from inference.pipeline.networks.runtime import FromPixels, prepare, several, torch_module
 from inference.training.losses import smoothed_cross_entropy
 from inference.training.optimisation import Optimisation, batches
 from inference.training.staging_augmentation import Lent, augment
@@ -70,12 +70,12 @@ class Recipe:
 class Run:
     """Where a training keeps its checkpoint, how many processes augment for it, and the epoch after which it
     stops before its recipe's end, None where it goes on to that; a later run goes on from there. `start` is
-    the network to start from, None for random weights."""
+    the card of the network to start from, None where it starts from none."""
 
     out: Path
     workers: int = 1
     stop_after: int | None = None
-    start: FromPixels | None = None
+    start: Card | None = None
 
     def epochs(self, recipe: Recipe) -> int:
         """Return the last epoch to train."""
@@ -117,7 +117,7 @@ class Trainer(Optimisation):
         torch.manual_seed(recipe.seed)
         network = staging.build(recipe.architecture, len(STAGES_OF_LEUKEMIA), recipe.init)
         if this.start is not None:
-            network.load_state_dict(this.start.network.state_dict())
+            network.load_state_dict(torch_module(this.start).network.state_dict())
         steps = recipe.epochs * max(1, recipe.draws // recipe.batch)
         super().__init__(FromPixels(network, recipe.contract), recipe, steps, this.out)
 

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from inference.pipeline import stain
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
-from inference.pipeline.networks import registry
-from inference.pipeline.networks.staging import StagingNetwork
+from inference.pipeline.networks import pretrained, registry
+from inference.pipeline.networks.staging import ARCHITECTURES, StagingNetwork
 from inference.pipeline.segmentation_scale import estimate_pixel_um
 from inference.pipeline.stain_range import StainRange, joined
 from inference.training.laboratories import thinned
 from inference.training.staging import Recipe
 from inference.training.staging_fields import FIELD_PX, FOLDER, IMAGE_PX, NAMES, Fields
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 
 SCALE_FIELDS = 120
 SQUEEZE = 1.25
@@ -63,6 +63,10 @@ def draft(recipe: Recipe, last: int, sha256: str, fields: tuple[Fields, Fields])
         "version": VERSION,
         "sha256": sha256,
         **TEXT,
+        "data": [
+            *TEXT["data"],
+            *pretrained.origin(ARCHITECTURES[recipe.architecture].backbone, recipe.init),
+        ],
         "architecture": recipe.architecture,
         "input": {
             **asdict(recipe.contract),

@@ -8,6 +8,7 @@ from pathlib import Path
 from inference.pipeline.analyse import analyse
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError
+from inference.pipeline.findings import Kind
 from inference.pipeline.staging_windows import windows
 from inference.training.staging_fields import FIELD_PX, IMAGE_PX
 
@@ -37,6 +38,6 @@ def _counted(file: Path) -> Counted:
     except PipelineError:
         # No cell was found in it.
         return Counted(0, 0, 0)
-    whites = [cell for cell in cells if cell.call]
+    whites = [cell for cell in cells if cell.call and cell.instance.kind is Kind.WBC]
     (field,) = windows((IMAGE_PX, IMAGE_PX), (FIELD_PX, FIELD_PX), whites)
     return Counted(field.nucleated, field.leukocytes, field.blasts)

@@ -14,7 +14,7 @@ from inference.pipeline.networks import registry, runtime
 from inference.training import calibration, staging_card
 from inference.training.evaluate_wbc import evaluate
 from inference.training.laboratories import thinned
-from inference.training.shipped import save_weights, write_card
+from inference.training.shipped import save_weights, with_data_of, write_card
 from inference.training.staging import Recipe, Run, logits, train
 from inference.training.staging_augmentation import Lent
 from inference.training.staging_cells import Counted, counted
@@ -43,7 +43,8 @@ def make(recipe: Recipe, data: Path, this: Run) -> None:
     learn, choose = read(data, LEARN), read(data, CHOOSE)
     network = train(recipe, (learn, choose), Lent(*lent_stains(data, list(learn.images))), this)
     sha256 = save_weights(network, out / f"{registry.STAGING_NETWORK}.safetensors")
-    write_card(staging_card.draft(recipe, this.epochs(recipe), sha256, (learn, choose)), out)
+    card = staging_card.draft(recipe, this.epochs(recipe), sha256, (learn, choose))
+    write_card(with_data_of(this.start, card), out)
     write_card(calibrated(data, out), out)
 
 

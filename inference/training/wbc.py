@@ -1,4 +1,5 @@
-"""Train a network that names white cells on the product's own crops; every choice follows from the seed."""
+"""Train a network that names white or red cells on the product's own crops; every choice follows from the
+seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,22 +13,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.config import RBC_SHAPES, WBC_CLASSES, CellConfig
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.findings import Image
 from inference.pipeline.levels import shown
-from inference.pipeline.networks import wbc
-from inference.pipeline.networks.registry import WBC_NETWORK, InputContract
+from inference.pipeline.networks import rbc, wbc
+from inference.pipeline.networks.registry import RBC_NETWORK, WBC_NETWORK, InputContract
 from inference.pipeline.networks.runtime import FromPixels, prepare
 from inference.training.attributes import SIZES
 from inference.training.augmentation import Generator, Stain, Strangers, Strength, augment
 from inference.training.crops import Crops
 from inference.training.focus import FocusMonitor
 from inference.training.losses import attribute_loss, focal_loss, smoothed_cross_entropy
-from inference.training.optimisation import Optimisation, batches
+from inference.training.optimisation import Optimisation, batches, in_bfloat16
 
 PREPROCESSING = (
-    "square on the cell's centroid, 25 % padding, reflected at borders, 224 px, then area-averaged"
+    "square on the cell's centroid, 25 % padding, reflected at borders, {side} px, then area-averaged"
     " to the side"
 )
 MEAN, STD = (0.65, 0.57, 0.70), (0.27, 0.29, 0.22)
@@ -50,13 +51,15 @@ class Recipe:
     An epoch draws `draws` crops: a laboratory in proportion to its number of cells to the power of `balance`,
     in it a class in the same way. Each crop is seen in one of the `views`, as the product shows all of them.
     `colour` and `degrading` multiply how far colours stray, and the chances of blur, noise and compression;
-    `background` is the chance that something else is put around the cell.
+    `background` is the chance that something else is put around the cell, `stretch` how far it is pulled
+    longer, which a network that has to tell a disc from an oval must not see.
     `focal` is the share of the focal loss, the rest is smoothed cross entropy. `head_epochs` train the heads
     only, for a backbone that comes with ImageNet weights. `held_out` laboratories are not learnt from, and
-    `start` is the sha256 of the weights that the training starts from, nothing for random ones.
+    `start` is the sha256 of the weights that the training starts from, nothing for random ones. `extra` are
+    the sha256 of the manifests of the exports that are learnt from as well.
 
-    `name` is the network that it is trained as. The product shows a cell in the `shown` views, all of `views`
-    where none is named, upright and, with `half_turn`, turned by 180° as well.
+    `name` is the network that it is trained as, which decides the classes. The product shows a cell in the
+    `shown` views, all of `views` where none is named, upright and, with `half_turn`, turned by 180° as well.
     """
 
     name: str = WBC_NETWORK
@@ -74,6 +77,7 @@ class Recipe:
     colour: float = 1.5
     degrading: float = 1.5
     background: float = 0.6
+    stretch: float = 0.06
     focal: float = 0.5
     attribute_share: float = 0.02
     balance: float = 0.5
@@ -85,6 +89,7 @@ class Recipe:
     seed: int = 1
     held_out: tuple[str, ...] = ()
     start: str = ""
+    extra: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     half_turn: bool = True
 
@@ -96,7 +101,8 @@ class Recipe:
     def strength_at(self, epoch: int) -> Strength:
         """Return how strongly an epoch augments: weakly at first, so that it learns what cells are, then
         fully, and gently at last, so that it settles on cells as they mostly look."""
-        full = Strength(background=self.background).times(self.colour, self.degrading)
+        straying = Strength(background=self.background, stretch=self.stretch)
+        full = straying.times(self.colour, self.degrading)
         if epoch < self.weak_share * self.epochs:
             return full.times(0.5, 0.5)
         gentle = epoch >= (1 - self.gentle_share) * self.epochs
@@ -106,7 +112,35 @@ class Recipe:
     def contract(self) -> InputContract:
         """The input contract of a network trained this way."""
         views = dict.fromkeys(self.shown or self.views, 1.0)
-        return InputContract(self.side, MEAN, STD, PREPROCESSING, views=views, half_turn=self.half_turn)
+        cells = CellConfig()
+        side = cells.rbc_side if self.of_red_cells else cells.wbc_side
+        told = PREPROCESSING.format(side=side)
+        return InputContract(self.side, MEAN, STD, told, views=views, half_turn=self.half_turn)
+
+    @property
+    def of_red_cells(self) -> bool:
+        return self.name == RBC_NETWORK
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the network tells apart, in the order of its logits."""
+        return RBC_SHAPES if self.of_red_cells else WBC_CLASSES
+
+    @property
+    def attribute_sizes(self) -> tuple[int, ...]:
+        """How many values each morphology attribute has that is learnt beside the classes."""
+        return () if self.of_red_cells else SIZES
+
+    @property
+    def backbone(self) -> str:
+        """timm's name of the network's backbone."""
+        known = rbc.ARCHITECTURES if self.of_red_cells else wbc.ARCHITECTURES
+        return known[self.architecture].backbone if self.architecture in known else self.architecture
+
+    def built(self) -> wbc.WbcNetwork:
+        """Build the network that the training begins with; raises as `wbc.build` does."""
+        build = rbc.build if self.of_red_cells else wbc.build
+        return build(self.architecture, len(self.classes), self.init, sum(self.attribute_sizes), self.side)
 
 
 def chances(crops: Crops, balance: float) -> NDArray[np.float64]:
@@ -155,7 +189,7 @@ class _Draw(Dataset[Drawn]):
 
 
 class Trainer(Optimisation):
-    """The training of a network that names white cells."""
+    """The training of a network that names cells."""
 
     fused_on_cpu = True
 
@@ -164,7 +198,7 @@ class Trainer(Optimisation):
         self.crops = crops.without(recipe.held_out)
         self.stains = lent_stains(self.crops, recipe.seed)
         torch.manual_seed(recipe.seed)
-        network = wbc.build(recipe.architecture, len(WBC_CLASSES), recipe.init, sum(SIZES), recipe.side)
+        network = recipe.built()
         if start is not None:
             network.load_state_dict(network.state_dict() | start.network.state_dict())
         steps = recipe.epochs * max(1, recipe.draws // recipe.batch)
@@ -191,13 +225,15 @@ class Trainer(Optimisation):
         network.backbone.requires_grad_(all_of_it)
 
     def step(self, pixels: Tensor, labels: Tensor, attributes: Tensor) -> float:
-        """Learn from one batch: uint8 (n, side, side, 3), int64 (n,) and (n, 11); return its loss."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        """Learn from one batch: uint8 (n, side, side, 3), int64 (n,) and (n, 11), (n, 0) without attributes;
+        return its loss."""
+        with in_bfloat16(self.device):
             logits, told, _ = self.module(pixels.to(self.device))
         loss = self._loss(logits.float(), labels.to(self.device))
-        loss = loss + self.recipe.attribute_share * attribute_loss(
-            told.float(), attributes.to(self.device), SIZES
-        )
+        if sizes := self.recipe.attribute_sizes:
+            loss = loss + self.recipe.attribute_share * attribute_loss(
+                told.float(), attributes.to(self.device), sizes
+            )
         self.descend(loss)
         return loss.item()
 

@@ -10,16 +10,17 @@ import numpy as np
 from inference.pipeline import stain
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.findings import Image
-from inference.pipeline.networks import registry
+from inference.pipeline.networks import pretrained, registry
 from inference.pipeline.networks.runtime import FromPixels
 from inference.pipeline.stain_range import StainRange, joined
 from inference.training.attributes import ATTRIBUTES
 from inference.training.evaluate_segmentation import read_rgb
+from inference.training.exports import Export
 from inference.training.labels import INDEX, LEFT_OUT, SUBTYPES, rows_of
 from inference.training.laboratories import LABORATORIES, TRAIN, thinned
 from inference.training.wbc import Recipe
 
-VERSIONS = {registry.WBC_NETWORK: "1.1.0", registry.SECOND_NETWORK: "1.0.0"}
+VERSIONS = {registry.WBC_NETWORK: "1.1.0", registry.SECOND_NETWORK: "2.0.0"}
 FIELDS = {"pbc": "fields_txl", "raabin": "fields_txl", "bcisc": "fields_bcisc"}
 """The folders with fields of the laboratories whose white cells are learnt from, of those that have any."""
 
@@ -83,17 +84,22 @@ TEXT: dict[str, Any] = {
 }
 
 
-def draft(recipe: Recipe, sha256: str, network: FromPixels, data: Path) -> dict[str, Any]:
-    """Write the card of a network that is not calibrated yet."""
+def draft(
+    recipe: Recipe, sha256: str, network: FromPixels, data: Path, exports: Sequence[Export] = ()
+) -> dict[str, Any]:
+    """Write the card of a network that is not calibrated yet.
+
+    One that also learnt from `exports` has the beginning of its sha256 in its version.
+    """
     held_out, body = recipe.held_out, cast(Any, network.network)
     return {
         "name": recipe.name,
-        "version": VERSIONS[recipe.name],
+        "version": VERSIONS[recipe.name] + (f"+{sha256[:8]}" if exports else ""),
         "sha256": sha256,
         "intended_use": f"For Research Use Only. Not for use in diagnostic procedures."
         f" {INTENDED_USE[recipe.name]}",
         **TEXT,
-        **_learnt_from(held_out),
+        **learnt_from(recipe, exports),
         "architecture": recipe.architecture,
         "input": {
             **asdict(recipe.contract),
@@ -118,15 +124,29 @@ def draft(recipe: Recipe, sha256: str, network: FromPixels, data: Path) -> dict[
     }
 
 
-def _learnt_from(held_out: Collection[str]) -> dict[str, Any]:
-    """What the card says of the data: those of the laboratories learnt from, and which were held out."""
-    if not held_out:
-        return {"data": [*DATA.values()]}
+def learnt_from(recipe: Recipe, exports: Sequence[Export] = ()) -> dict[str, Any]:
+    """Return what the card says of the data: those of the laboratories learnt from, exports among them, what
+    the first weights brought along, and which laboratories were held out."""
+    held_out = recipe.held_out
+    learnt = [text for name, text in DATA.items() if name not in held_out]
+    learnt += pretrained.origin(recipe.backbone, recipe.init)
     without = ", ".join(text["name"] for name, text in DATA.items() if name in held_out)
-    limit = f"Held out, not learnt from: {without}. Classes that no other set shows were not learnt."
+    limits = list(TEXT["limits"])
+    if without:
+        limits.append(
+            f"Held out, not learnt from: {without}. Classes that no other set shows were not learnt."
+        )
+    if not exports:
+        return {"data": learnt, "limits": limits}
+    names = ", ".join(export.laboratory.name for export in exports)
+    limits.append(
+        f"Learnt also from {names}: cells that people there confirmed, mostly ones that a network before was"
+        " unsure of. The ranges of stains are those of the other sets."
+    )
     return {
-        "data": [text for name, text in DATA.items() if name not in held_out],
-        "limits": [*TEXT["limits"], limit],
+        "data": [*learnt, *(export.told for export in exports)],
+        "limits": limits,
+        "split": f"{TEXT['split']}; in {names} by patient",
     }
 
 

@@ -1,28 +1,31 @@
 """The white-cell network from data folder to weight file and card."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inference.pipeline.classification import Calibration, Logits, calibrate, energy
+from inference.pipeline.classification import Calibration, Logits
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Explanation
+from inference.pipeline.findings import Call, Explanation
 from inference.pipeline.networks import registry, runtime
-from inference.pipeline.networks.runtime import FromPixels, Network
+from inference.pipeline.networks.registry import Card
+from inference.pipeline.networks.runtime import Network
 from inference.pipeline.seen_colours import AS_IS
 from inference.training import calibration, wbc_card
+from inference.training.cell_images import large_enough
 from inference.training.crops import Crops, cut_all
+from inference.training.curves import exact
 from inference.training.embedding_reference import embedding_reference
 from inference.training.evaluate_wbc import CELLS_AT_ONCE, ask, cut_squares, evaluate
+from inference.training.exports import Export, all_laboratories
 from inference.training.labels import Sample
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
-from inference.training.shipped import save_weights, write_card
+from inference.training.shipped import save_weights, with_data_of, write_card
 from inference.training.wbc import Recipe, train
 
 log = logging.getLogger(__name__)
@@ -30,27 +33,52 @@ log = logging.getLogger(__name__)
 NO_MAP = np.zeros((0, 0), np.float32)
 
 
-def make(recipe: Recipe, data: Path, out: Path, workers: int, start: Path | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a network is made from: the folder of data sets, the laboratories held out, the exports learnt
+    from as well, and the card of the network to start from, if there is one."""
+
+    data: Path
+    held_out: tuple[str, ...] = ()
+    exports: tuple[Export, ...] = ()
+    start: Card | None = None
+
+    def cells(self, part: str) -> list[Sample]:
+        """List the cells of one part, train or val, of all laboratories, one after the other."""
+        taking_part = all_laboratories(self.exports, self.held_out)
+        return large_enough([cell for one in taking_part for cell in one.cells(self.data, part)])
+
+
+def make(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    workers: int,
+    start: Card | None = None,
+    exports: tuple[Export, ...] = (),
+) -> None:
     """Cut the crops, train, write the weight file, calibrate on the validation cells, and write the card.
 
-    `start` is a folder with the card and weights to start from.
+    `start` is the card of the network to start from, `exports` are learnt from as well.
     """
-    started = _started(recipe.name, start)
+    sources = Sources(data, recipe.held_out, exports, start)
+    started = runtime.torch_module(start) if start else None
     out.mkdir(parents=True, exist_ok=True)
-    train_crops, val_crops = (load_crops(data, part, out, recipe.held_out) for part in (TRAIN, VAL))
+    train_crops, val_crops = (cut_all(sources.cells(part), out / f"{part}.npz") for part in (TRAIN, VAL))
     network = train(recipe, (train_crops, val_crops), out, workers, started)
     sha256 = save_weights(network, out / f"{recipe.name}.safetensors")
-    write_card(wbc_card.draft(recipe, sha256, network, data), out)
-    finish(recipe, data, out)
+    card = wbc_card.draft(recipe, sha256, network, data, exports)
+    write_card(with_data_of(start, card), out)
+    finish(recipe, sources, out)
 
 
-def finish(recipe: Recipe, data: Path, out: Path) -> None:
+def finish(recipe: Recipe, sources: Sources, out: Path) -> None:
     """Calibrate the network in a folder and write its card anew; that of the first network, by whose
     embedding cells are compared, also says how the training cells lie in it."""
-    write_card(calibrated(data, out, recipe), out)
+    write_card(calibrated(sources, out, recipe), out)
     if recipe.name == registry.WBC_NETWORK:
         network = runtime.Network(registry.read_card(recipe.name, out))
-        learnt = embedding_reference(_cells(data, TRAIN, recipe.held_out), network)
+        learnt = embedding_reference(sources.cells(TRAIN), network)
         write_card({**network.card.text, "embedding": learnt}, out)
 
 
@@ -61,41 +89,84 @@ def folders_needed(held_out: Collection[str] = ()) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _started(name: str, folder: Path | None) -> FromPixels | None:
-    return runtime.torch_module(registry.read_card(name, folder)) if folder else None
-
-
 def load_crops(data: Path, part: str, out: Path, held_out: Iterable[str] = ()) -> Crops:
     """Return the crops of one part, train or val, of all laboratories, one after the other."""
-    return cut_all(_cells(data, part, held_out), out / f"{part}.npz")
+    return cut_all(Sources(data, tuple(held_out)).cells(part), out / f"{part}.npz")
 
 
-def _cells(data: Path, part: str, held_out: Iterable[str]) -> list[Sample]:
-    taking_part = [laboratory for laboratory in LABORATORIES.values() if laboratory.name not in held_out]
-    return [cell for laboratory in taking_part for cell in laboratory.cells(data, part)]
-
-
-def calibrated(data: Path, out: Path, recipe: Recipe) -> dict[str, Any]:
+def calibrated(sources: Sources, out: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the card in a folder with temperature, thresholds and figures of the validation cells.
 
     The cells go the product's way, so that the calibration holds for what the product shows the network.
     """
     network = runtime.Network(registry.read_card(recipe.name, out))
-    cells = _cells(data, VAL, recipe.held_out)
+    cells = sources.cells(VAL)
     logits, looked = _asked(cells, network)
     truth = np.array([WBC_CLASSES.index(cell.label) for cell in cells])
-    card = {**network.card.text, **_fitted(logits, truth)}
-    card["thresholds"] |= _fitted_focus(looked, logits.argmax(axis=1) == truth)
+    card = {**network.card.text, **calibration.fitted(logits, truth, WBC_CLASSES)}
+    card["thresholds"] |= calibration.fitted_focus(looked, logits.argmax(axis=1) == truth)
     calls = Calibration.of(registry.parsed(card, out)).calls(logits)
     figures = evaluate([cell.label for cell in cells], calls)
     shown = ("n", "accuracy", "macro_f1", "ece", "coverage")
     log.info("validation: %s", {name: figures[name] for name in shown})
     metric = {
         "data": "validation cells of the laboratories learnt from; temperature and thresholds fitted on them",
-        "command": "python -m inference.training wbc --data DIR --out DIR",
-        **{name: value for name, value in figures.items() if name not in ("labels", "confusion")},
+        "command": command(sources),
+        **_kept(figures),
     }
-    return {**card, "metrics": [metric]}
+    return {**card, "metrics": [metric, *_by_laboratory(sources, recipe, cells, calls)]}
+
+
+def command(sources: Sources) -> str:
+    """Return the command by which such a network is made, and its figures with it."""
+    said = "python -m inference.training wbc --data DIR --out DIR"
+    extra = " --extra" + len(sources.exports) * " DIR" if sources.exports else ""
+    return said + extra + (" --start DIR" if sources.exports and sources.start else "")
+
+
+def _kept(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if name not in ("labels", "confusion")}
+
+
+def _by_laboratory(
+    sources: Sources, recipe: Recipe, cells: Sequence[Sample], calls: Sequence[Call]
+) -> list[dict[str, Any]]:
+    """Measure the validation cells of each laboratory alone, where exports were learnt from: as the network
+    that the training started from calls them, and as the new one does, so that what it forgot is seen."""
+    if not sources.exports:
+        return []
+    before = _before(sources, recipe, cells)
+    places: dict[str, list[int]] = {}
+    for place, cell in enumerate(cells):
+        places.setdefault(cell.laboratory, []).append(place)
+    return [
+        {
+            "data": f"validation cells of {name} alone",
+            "command": command(sources),
+            **({"before": {"sha256": recipe.start, **_figures(cells, before, own)}} if before else {}),
+            "after": _figures(cells, calls, own),
+        }
+        for name, own in places.items()
+    ]
+
+
+def _before(sources: Sources, recipe: Recipe, cells: Sequence[Sample]) -> list[Call]:
+    """Return what the network that the training started from calls cells; nothing where there is none."""
+    if sources.start is None:
+        return []
+    network = Network(sources.start)
+    logits = [
+        ask(cut_squares(cells[start : start + CELLS_AT_ONCE], network.card), network).logits
+        for start in range(0, len(cells), CELLS_AT_ONCE)
+    ]
+    return Calibration.of(network.card).calls(np.concatenate(logits))
+
+
+def _figures(cells: Sequence[Sample], calls: Sequence[Call], places: Sequence[int]) -> dict[str, Any]:
+    """Return the figures of some of the cells, with the exact 95 % interval of their accuracy."""
+    truths, own = [cells[place].label for place in places], [calls[place] for place in places]
+    right = sum(call.label == truth for call, truth in zip(own, truths, strict=True))
+    return {**_kept(evaluate(truths, own)), "accuracy_95": exact(right, len(own))}
 
 
 def _asked(cells: Sequence[Sample], network: Network) -> tuple[Logits, list[Explanation]]:
@@ -111,31 +182,3 @@ def _asked(cells: Sequence[Sample], network: Network) -> tuple[Logits, list[Expl
         explained = explain(crops, called, outlines, (network.module, network.card))
         looked += [replace(one, heatmap=NO_MAP) for one in explained]
     return np.concatenate(logits), looked
-
-
-def _fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dict[str, float]:
-    focus = np.array([one.focus_ratio for one in looked])
-    return {
-        "focus_below": calibration.fit_focus_below(focus, right),
-        "heat_strength": round(float(np.median([one.strength for one in looked])), 4),
-    }
-
-
-def _fitted(logits: Any, truth: Any) -> dict[str, Any]:
-    temperature = round(calibration.fit_temperature(logits, truth), 4)
-    abstain_below = calibration.fit_abstention(logits, truth, temperature)
-    told = calibration.abstention_told(logits, truth, temperature, abstain_below)
-    probabilities = calibrate(logits, temperature)
-    return {
-        "temperature": temperature,
-        "thresholds": {
-            "abstain_below": round(abstain_below, 4),
-            "chosen": f"abstain_below: {told}; prediction_sets:"
-            " least probability with which a class belongs to the set of that level; ood_above: energy that"
-            f" {calibration.ACCEPTED:.0%} of the validation cells stay below; focus_below: share of the"
-            f" evidence on the cell that {calibration.ON_CELL:.0%} of the right calls reach; heat_strength:"
-            " median maximum of a heat map before it is scaled",
-            "prediction_sets": calibration.fit_prediction_sets(probabilities, truth, WBC_CLASSES),
-            "ood_above": calibration.fit_ood_above(energy(logits)),
-        },
-    }

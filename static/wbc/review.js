@@ -22,6 +22,13 @@ function press(desk, key) {
   return true;
 }
 
+function toggleSkip(desk) {
+  const skip = desk.querySelector("#skip");
+  if (!skip) return;
+  skip.open = !skip.open;
+  if (skip.open) skip.querySelector("input[type=radio]").focus();
+}
+
 document.addEventListener("keydown", (event) => {
   const desk = document.getElementById("desk");
   if (!desk || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
@@ -33,6 +40,7 @@ document.addEventListener("keydown", (event) => {
   if (key === "Enter" && event.target.closest("a, button, summary")) return;
   if (key.startsWith("Arrow") && event.target.matches("input")) return;
   if (key === "h") toggleHeat(desk);
+  else if (key === "x") toggleSkip(desk);
   else if (key === "c") desk.querySelector("#comment")?.focus();
   else if (!press(desk, key)) return;
   event.preventDefault();

@@ -141,3 +141,27 @@ def test_only_an_administrator_offers_staging(client_for, clinician, pathologist
     for who in (clinician, pathologist):
         assert client_for(who).post("/laboratory/staging/", {"offered": "on"}).status_code == 403
     assert not selectors.staging_is_offered(lab.pk)
+
+
+# --- the theme of one's own pages ---------------------------------------------------------------------
+def test_a_person_chooses_a_theme(client_for, administrator):
+    client = client_for(administrator)
+    assert b'data-theme="system"' in client.get("/tokens/").content
+    assert client.post("/theme/", {"theme": "dark", "next": "/tokens/"})["Location"] == "/tokens/"
+    assert b'data-theme="dark" data-bs-theme="dark"' in client.get("/tokens/").content
+    assert client.post("/theme/", {"theme": "light"}, headers={"HX-Request": "true"}).status_code == 204
+    administrator.refresh_from_db()
+    assert administrator.theme == "light"
+
+
+def test_a_theme_that_is_none_is_refused(client_for, administrator):
+    answer = client_for(administrator).post("/theme/", {"theme": "pink"})
+    assert answer.status_code == 422
+    assert b"choose system, light or dark" in answer.content
+    administrator.refresh_from_db()
+    assert administrator.theme == "system"
+
+
+def test_the_way_back_leads_to_no_other_site(client_for, administrator):
+    answer = client_for(administrator).post("/theme/", {"theme": "dark", "next": "https://example.org/"})
+    assert answer["Location"] == "/"

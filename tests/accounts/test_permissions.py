@@ -14,14 +14,24 @@ from accounts.models import AuditEvent, Role, User
 from accounts.permissions import ROLE_VERBS, MayVerb, Refused, Verb, may, require, verb_required
 
 REVIEWING = {
+    Verb.QUESTION_ANSWER,
     Verb.REVIEW_CLAIM,
     Verb.REVIEW_DECIDE,
+    Verb.SMEAR_COUNT,
     Verb.SLIDE_SIGN_OFF,
     Verb.REPORT_DRAFT,
     Verb.REPORT_SIGN,
     Verb.REPORT_AMEND,
 }
-ADMINISTERING = {Verb.LAB_PEOPLE, Verb.LAB_RANGES, Verb.LAB_STAGING, Verb.LAB_AUDIT}
+ADMINISTERING = {
+    Verb.LAB_PEOPLE,
+    Verb.LAB_RANGES,
+    Verb.LAB_STAGING,
+    Verb.LAB_NETWORKS,
+    Verb.LAB_REVIEW,
+    Verb.LAB_AGREEMENT,
+    Verb.LAB_AUDIT,
+}
 
 
 def test_every_role_is_in_the_table_and_every_verb_is_held_by_somebody():
@@ -37,7 +47,7 @@ def test_only_pathologists_review_and_sign():
 def test_only_administrators_administer_and_they_change_nothing_clinical():
     assert ROLE_VERBS[Role.ADMINISTRATOR] >= ADMINISTERING
     assert not ADMINISTERING & (ROLE_VERBS[Role.CLINICIAN] | ROLE_VERBS[Role.PATHOLOGIST])
-    clinical = ROLE_VERBS[Role.ADMINISTRATOR] - ADMINISTERING - {Verb.TOKEN_MANAGE}
+    clinical = ROLE_VERBS[Role.ADMINISTRATOR] - ADMINISTERING - {Verb.TOKEN_MANAGE, Verb.THEME_CHOOSE}
     assert all(verb.value.endswith(".view") for verb in clinical)
 
 

@@ -275,3 +275,14 @@ def test_the_preview_is_private(client_for, clinician, smear):
     assert answer["Content-Type"] == "image/jpeg"
     assert "private" in answer["Cache-Control"]
     assert b"".join(answer.streaming_content)[:2] == b"\xff\xd8"
+
+
+def test_a_case_that_was_just_opened_is_not_minutes_old():
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from cases.templatetags.ages import since
+
+    assert since(timezone.now()) == "just now"
+    assert since(timezone.now() - timedelta(minutes=3, seconds=5)).replace("\xa0", " ") == "3 minutes ago"

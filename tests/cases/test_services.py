@@ -1,6 +1,5 @@
 """The verbs about patients, cases and smears: what they write, refuse and leave behind."""
 
-import uuid
 from datetime import UTC, datetime
 
 import pytest
@@ -186,9 +185,10 @@ def test_the_download_of_an_original_is_on_the_trail(clinician, case, field_file
     assert lines("smear.download")[0].object_id == str(smear.pk)
 
 
-def test_a_case_moves_only_from_where_it_was_expected(case):
-    assert services.move_case(case.pk, {Case.Status.NEW}, Case.Status.ANALYSING)
-    assert not services.move_case(case.pk, {Case.Status.NEW}, Case.Status.REVIEW)
-    assert not services.move_case(uuid.uuid4(), {Case.Status.NEW}, Case.Status.REVIEW)
+def test_a_case_that_stays_where_it_is_keeps_the_time_since_when(case):
+    services.set_case_status(case.pk, Case.Status.REVIEW)
     case.refresh_from_db()
-    assert case.status == Case.Status.ANALYSING
+    since = case.status_since
+    services.set_case_status(case.pk, Case.Status.REVIEW)
+    case.refresh_from_db()
+    assert (case.status, case.status_since) == (Case.Status.REVIEW, since)

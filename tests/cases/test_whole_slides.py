@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from cases.uploads import UploadRefused, examine, preview
 from tests.hard_files import HARD_FILES
-from tests.slide_files import halved, smooth, write_dicom, write_pyramid, write_svs
+from tests.slide_files import halved, looping, smooth, write_dicom, write_pyramid, write_svs
 
 from .images import upload
 
@@ -120,6 +120,10 @@ def test_a_damaged_tile_of_a_small_slide(files):
     content = bytearray(files["jpeg.tif"])
     content[place : place + 40] = bytes(40)
     assert refusal(bytes(content), "jpeg.tif").code == "corrupt"
+
+
+def test_directories_that_lead_in_a_circle_are_corrupt(files):
+    assert refusal(looping(files["lzw.tif"]), "lzw.tif").code == "corrupt"
 
 
 @pytest.mark.parametrize(("name", "right"), [("a.svs", ".tif"), ("pages.tif", ".png"), ("a.dcm", ".tif")])

@@ -1,12 +1,37 @@
-"""A worker for the tests of what callers wait for, and requests for staging."""
+"""A worker for the tests of what callers wait for, requests for staging, and more readers than one."""
 
 import json
 
 import pytest
 
+from accounts import services
+from accounts.models import DoubleReading, Role
 from accounts.services import offer_staging
 from inference import answers, staging_requests, tasks
 from inference.models import StageCall
+from tests.conftest import person
+
+
+@pytest.fixture
+def colleague(lab):
+    return person(lab, Role.PATHOLOGIST, "Petra Peer")
+
+
+@pytest.fixture
+def third(lab):
+    return person(lab, Role.PATHOLOGIST, "Theo Third")
+
+
+@pytest.fixture
+def always(administrator):
+    """A second pathologist calls every reviewed cell."""
+    services.save_review_settings(administrator, DoubleReading.ALL, 0)
+
+
+@pytest.fixture
+def all_blind(administrator):
+    """Every cell in review is called without the machine's call in sight."""
+    services.save_review_settings(administrator, DoubleReading.OFF, 100)
 
 
 @pytest.fixture

@@ -2,17 +2,25 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
 from django.core.files.base import ContentFile
+from django.template.loader import render_to_string
 from django.urls import reverse
 from PIL import Image
 
 from accounts.models import AuditEvent
-from inference import heat_maps, pictures
+from inference import heat_maps, pictures, records, review, selectors
+from inference.heat_maps import HeatMap
 from inference.models import Cell
-from inference.pipeline.networks import registry
+from inference.pipeline.explanation import explain
+from inference.pipeline.findings import Method
+from inference.pipeline.networks import registry, runtime
+from inference.pipeline.red_cell_words import describe
+from inference.pipeline.words import Cut
+from inference.templatetags.findings import strength
 
 V1 = "/api/v1"
 
@@ -28,6 +36,19 @@ def cell(done_run):
     used = {"name": "wbc", "version": "x", "sha256": registry.card("wbc").sha256}
     done_run.networks = [used]
     done_run.save()
+    return row
+
+
+@pytest.fixture
+def red_cell(red_run):
+    """A red cell called by the network in use, its crop a stained disc with a pale middle."""
+    row = red_run.cells.filter(kind="RBC", label="target").last()
+    rows, columns = np.mgrid[:64, :64]
+    far = np.hypot(rows - 32, columns - 32)[..., None]
+    crop = np.where(far < 8, (225, 170, 180), np.where(far < 22, (205, 120, 135), (236, 230, 228)))
+    row.crop.save("crop.png", ContentFile(pictures.png(crop.astype(np.uint8))))
+    red_run.networks = [{"name": "rbc", "version": "x", "sha256": registry.card("rbc").sha256}]
+    red_run.save()
     return row
 
 
@@ -56,6 +77,78 @@ def test_another_class_can_be_asked_about(at_once, api_for, pathologist, cell):
     other = "monocyte" if cell.label != "monocyte" else "lymphocyte"
     said = api_for(pathologist).get(of(cell), {"label": other}).json()
     assert said["label"] == said["description"]["label"] == other
+
+
+@pytest.mark.parametrize("method", [*Method])
+def test_any_method_explains_a_red_cell_as_its_own_network_saw_it(
+    at_once, api_for, pathologist, red_cell, method
+):
+    said = api_for(pathologist).get(of(red_cell), {"method": method}).json()
+    assert (said["method"], said["label"]) == (method, "target")
+    assert Image.open(io.BytesIO(base64.b64decode(said["picture"].split(",")[1]))).size == (64, 64)
+    assert said["focus_ratio"] + said["background_ratio"] == pytest.approx(1, abs=1e-3)
+    assert said["nucleus_ratio"] is None and isinstance(said["receipt"]["reliable"], bool)
+    network, measures = runtime.load("rbc"), records.measures(red_cell)
+    with red_cell.crop.open() as file:
+        crop = pictures.pixels(file)
+    outline = Cut.of(crop, records.instance(red_cell), 0.25, None).outline
+    (made,) = explain([crop], ["target"], [outline], (network.module, network.card), method=method)
+    assert said["focus_ratio"] == pytest.approx(made.focus_ratio, abs=1e-4)
+    assert said["strength"] == pytest.approx(made.strength, rel=1e-4)
+    assert said["description"]["text"] == describe("target", measures, made).text
+
+
+@pytest.mark.parametrize("size", ["macrocyte", "microcyte"])
+def test_of_a_cell_called_by_its_size_the_normal_shape_is_explained(
+    at_once, api_for, pathologist, red_cell, size
+):
+    normal = api_for(pathologist).get(of(red_cell), {"label": "normal"}).json()
+    Cell.objects.filter(pk=red_cell.pk).update(label=size)
+    said = api_for(pathologist).get(of(red_cell)).json()
+    assert (said["label"], said["picture"]) == ("normal", normal["picture"])
+    assert said["description"]["label"] == size
+    assert "The size is measured and not seen by the network" in said["description"]["text"]
+
+
+@pytest.mark.parametrize("label", ["malaria_infected", "artifact", "blast"])
+def test_a_class_that_no_network_of_red_cells_knows_has_no_map(api_for, pathologist, red_cell, label):
+    answer = api_for(pathologist).get(of(red_cell), {"label": label})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unknown_class")
+    assert "schistocyte" in answer.json()["error"]["message"]
+
+
+def test_a_red_cell_of_another_version_is_not_explained_by_this_one(at_once, api_for, pathologist, red_cell):
+    red_cell.run.networks = [{"name": "wbc", "version": "1", "sha256": registry.card("rbc").sha256}]
+    red_cell.run.save()
+    answer = api_for(pathologist).get(of(red_cell))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "other_network")
+
+
+def test_a_stranger_finds_no_red_cell_to_explain(api_for, stranger, red_cell):
+    assert api_for(stranger).get(of(red_cell)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [("stomatocyte", "stomatocyte"), ("malaria_infected", None), ("artifact", None)],
+)
+def test_the_panel_of_a_red_cell_offers_a_map_of_what_a_network_knows(
+    client_for, pathologist, red_cell, said, asked
+):
+    review.decide(pathologist, red_cell, said)
+    page = client_for(pathologist).get(reverse("inference:cell", args=(red_cell.run_id, red_cell.number)))
+    text = page.content.decode()
+    assert "Show where the network looked" in text
+    assert re.findall(r'type="hidden" name="label" value="(\w+)"', text) == ([asked] if asked else [])
+
+
+def test_the_page_of_a_red_cell_shows_the_new_map_and_its_words(at_once, client_for, pathologist, red_cell):
+    Cell.objects.filter(pk=red_cell.pk).update(label="macrocyte")
+    page = client_for(pathologist).get(reverse("inference:heat-map", args=(red_cell.run_id, red_cell.number)))
+    text = page.content.decode()
+    assert "data:image/png;base64" in text
+    assert re.search(r"Speaks for</dt><dd>Normal", text)
+    assert "The size is measured and not seen by the network" in text
 
 
 @pytest.mark.parametrize(
@@ -115,3 +208,18 @@ def test_the_stored_map_keeps_what_was_known_of_it(cell):
     }
     kept = heat_maps.stored(cell)
     assert kept.method == "grad_cam" and kept.receipt.reliable and not kept.fresh
+
+
+@pytest.mark.parametrize(
+    ("maximum", "shown"), [(0.00451, "0.0045"), (0.256, "0.26"), (6.43, "6.4"), (0.0, "0"), (12.6, "13")]
+)
+def test_a_weak_map_has_digits_too(maximum, shown):
+    assert strength(maximum) == shown
+
+
+def test_an_empty_map_is_said_to_be_empty(cell):
+    empty = HeatMap(Method.GRAD_CAM, cell.label, "data:,", 0.0, 0.0, None, None, 0.0, None)
+    context = {"run": cell.run, "cell": selectors.reviewed_cell(cell), "row": cell, "heat": empty}
+    text = render_to_string("inference/partials/heat_map.html", context)
+    assert "The map is empty" in text
+    assert re.search(r"Evidence on the cell</dt><dd[^>]*>–</dd>", text)

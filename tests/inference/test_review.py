@@ -7,17 +7,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.utils import timezone
 
-from accounts.models import AuditEvent, Role
+from accounts.models import AuditEvent
 from inference import review, runs, selectors
 from inference.models import AnalysisRun, CellReview
-from tests.conftest import person
 
 BLAST, UNSURE, SURE, RED = 7, 8, 1, 9
-
-
-@pytest.fixture
-def colleague(lab):
-    return person(lab, Role.PATHOLOGIST, "Petra Peer")
 
 
 @pytest.fixture

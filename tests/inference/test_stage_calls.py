@@ -15,6 +15,7 @@ from cases.services import StagingRefused
 from inference import review, runs, selectors, stage_calls, stage_review, staging_requests, tasks
 from inference.models import AnalysisRun, StageCall
 from inference.pipeline.errors import NetworkUnavailable
+from inference.pipeline.findings import NOT_STAGED, Notice
 from inference.stage_records import columns
 from inference.stage_records import staging as from_row
 from inference.staged import staged
@@ -93,6 +94,16 @@ def test_what_was_staged_in_the_analysis_is_kept_as_found(offered, queued_run, f
     )
     assert from_row(call) == staging("pre_b", "few_fields")
     assert AuditEvent.objects.get(verb="staging.done").detail == {"fields": 9, "attempts": 1}
+
+
+def test_a_staging_that_failed_in_the_analysis_is_queued_anew_and_leaves_no_notice(
+    offered, queued_run, findings, clinician
+):
+    staging_requests.request(clinician, queued_run.smear.case)
+    said = (Notice("tiles_blurred", "Blurred."), Notice(NOT_STAGED, "The smear was not staged."))
+    run = finish(queued_run, replace(findings, notices=said, staging=None))
+    assert StageCall.objects.get(run=run).status == Status.QUEUED
+    assert [notice["code"] for notice in run.notices] == ["tiles_blurred"]
 
 
 def test_nothing_is_kept_that_was_not_requested_or_was_withdrawn_meanwhile(

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Role
 from accounts.services import offer_staging
 from cases.models import Case
-from inference import review, runs, selectors, stage_review
+from inference import review, review_queue, runs, selectors, stage_review
 from inference.models import StageCall, StageReview
 from tests.conftest import field_image, person
 from tests.stagings import abstained, not_stageable, staging
@@ -233,5 +233,46 @@ def test_the_api_knows_what_was_not_requested(api_for, clinician, pathologist, d
 def test_one_query_more_for_many_slides(analysed, pathologist, django_assert_max_num_queries):
     for seed in range(3):
         stage_review.decide(pathologist, analysed(staging(), seed), "pre_b")
-    with django_assert_max_num_queries(6):
-        assert [slide.staging.label for slide in selectors.waiting_slides(pathologist, 4)] == ["pre_b"] * 3
+    with django_assert_max_num_queries(8):
+        assert [slide.staging.label for slide in review_queue.waiting_slides(pathologist, 4)] == ["pre_b"] * 3
+
+
+def test_the_api_lists_what_people_said_with_what_was_taken_back(
+    api_for, clinician, stranger, pathologist, analysed
+):
+    run = selectors.run_for(pathologist, analysed(staging("pre_b", "leukemia")).pk)
+    stage_review.decide(pathologist, run, "benign", "no blasts")
+    stage_review.undo(pathologist, run)
+    stage_review.decide(pathologist, run, "pre_b")
+    address = f"/api/v1/runs/{run.pk}/staging/answers/"
+    latest, first = api_for(clinician).get(address).json()["results"]
+    assert (latest["label"], latest["machine_label"], latest["undone_at"]) == ("pre_b", "pre_b", None)
+    assert (first["label"], first["comment"]) == ("benign", "no blasts") and first["undone_at"]
+    assert first["reviewer"] == pathologist.full_name
+    assert api_for(stranger).get(address).status_code == 404
+
+
+def test_the_api_lists_the_stagings_that_wait_for_an_answer(
+    api_for, clinician, stranger, pathologist, analysed
+):
+    run = selectors.run_for(pathologist, analysed(staging("pre_b", "leukemia")).pk)
+    analysed(staging("benign"), seed=1)
+    address = "/api/v1/review/stagings/"
+    (waiting,) = api_for(pathologist).get(address).json()["results"]
+    assert (waiting["run"], waiting["machine_label"]) == (str(run.pk), "pre_b")
+    assert waiting["reasons"] == ["leukemia"]
+    assert api_for(clinician).get(address).status_code == 403
+    assert api_for(stranger).get(address).json().get("results", []) == []
+    stage_review.decide(pathologist, run, "pre_b")
+    assert api_for(pathologist).get(address).json()["results"] == []
+
+
+def test_the_case_page_and_the_queue_say_that_a_staging_waits(client_for, pathologist, analysed):
+    run = selectors.run_for(pathologist, analysed(staging("pre_b", "leukemia")).pk)
+    for cell in selectors.open_cells(run):
+        review.decide(pathologist, cell, cell.label)
+    smears = f"/cases/{run.smear.case_id}/runs/"
+    assert "Staging needs an answer" in words(client_for(pathologist).get(smears))
+    assert "The staging needs an answer before" in words(client_for(pathologist).get("/review/"))
+    stage_review.decide(pathologist, run, "pre_b")
+    assert "Waits for sign-off" in words(client_for(pathologist).get(smears))

@@ -230,12 +230,12 @@ def given(monkeypatch):
     return given
 
 
-def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, given):
+def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, given, lab):
     seen = []
     module = types.ModuleType("inference.pipeline.single_cell")
     module.predict = lambda path, config: seen.append(path.read_bytes()) or prediction("blast")
     monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
-    tasks.predict_cell("there", base64.b64encode(b"image").decode(), ".png")
+    tasks.predict_cell("there", base64.b64encode(b"image").decode(), ".png", str(lab.pk))
     content = json.loads(json.dumps(given["there"]))
     assert seen == [b"image"]
     assert (content["class"], content["confidence"]) == ("blast", 0.8)
@@ -251,7 +251,7 @@ def test_a_prediction_is_left_where_the_caller_waits(monkeypatch, given):
     assert not np.array_equal(heated[0, 0], (120, 120, 120))
 
 
-def test_a_comment_of_the_second_reader_is_the_report_and_the_words_stay(monkeypatch, given):
+def test_a_comment_of_the_second_reader_is_the_report_and_the_words_stay(monkeypatch, given, lab):
     read = Reading(
         "local", "llava", "1", FocusVerdict.ON_CELL, ("nucleus",), Plausibility.NO, "Too small.", 0.1
     )
@@ -259,21 +259,21 @@ def test_a_comment_of_the_second_reader_is_the_report_and_the_words_stay(monkeyp
     module = types.ModuleType("inference.pipeline.single_cell")
     module.predict = lambda path, config: prediction("blast")
     monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
-    tasks.predict_cell("there", "", ".png")
+    tasks.predict_cell("there", "", ".png", str(lab.pk))
     said = given["there"]
     assert (said["class"], said["llm_report"]) == ("blast", "Too small.")
     assert said["description"]["text"] == "Seen: a blast."
     assert said["second_reading"]["machine_text"] and said["second_reading"]["plausible"] == "no"
 
 
-def test_a_refused_prediction_says_why(monkeypatch, given):
+def test_a_refused_prediction_says_why(monkeypatch, given, lab):
     def predict(*_):
         raise UnusableSmear("The image is black.")
 
     module = types.ModuleType("inference.pipeline.single_cell")
     module.predict = predict
     monkeypatch.setitem(sys.modules, "inference.pipeline.single_cell", module)
-    tasks.predict_cell("there", "", ".png")
+    tasks.predict_cell("there", "", ".png", str(lab.pk))
     assert given["there"] == {"error": {"code": "unusable_smear", "message": "The image is black."}}
 
 

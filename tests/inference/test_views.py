@@ -208,7 +208,7 @@ def test_of_many_open_cells_the_queue_shows_the_first(client_for, pathologist, d
     answer = client_for(pathologist).get(page("review-queue"))
     assert page("crop", done_run.pk, 7) in answer.content.decode()
     assert page("crop", done_run.pk, 8) not in answer.content.decode()
-    assert "2 cells need review" in text_of(answer)
+    assert "2 cells wait for your call" in text_of(answer)
     assert "and 1 more" in text_of(answer)
 
 
@@ -230,7 +230,7 @@ def test_the_queue_shows_open_cells_and_who_holds_the_slide(client_for, patholog
     colleague = person(lab, Role.PATHOLOGIST, "Petra Peer")
     review.claim_slide(colleague, done_run)
     words = text_of(client_for(pathologist).get(page("review-queue")))
-    assert "2 cells need review" in words
+    assert "2 cells wait for your call" in words
     assert "H26-0001" in words
     assert "held by Petra Peer until" in words
 
@@ -259,6 +259,12 @@ def test_a_slide_is_reviewed_from_claim_to_sign_off(desk, client_for, pathologis
     assert "Signed off by Paul Path" in text_of(client_for(pathologist).get(page("run", done_run.pk)))
 
 
+def test_enter_on_a_corrected_cell_keeps_the_correction(desk, done_run):
+    desk.post(page("decide", done_run.pk, 7), {"label": "blast"})
+    shown = desk.get(page("review-slide", done_run.pk), {"cell": 7}).content.decode()
+    assert re.search(r'value="blast" data-key="Enter"', shown)
+
+
 def test_a_colleague_s_comment_is_not_taken_for_one_s_own(desk, client_for, lab, done_run):
     desk.post(page("decide", done_run.pk, 7), {"label": "lymphocyte", "comment": "reactive"})
     shown = f"{page('review-slide', done_run.pk)}?cell=7"
@@ -270,7 +276,7 @@ def test_a_colleague_s_comment_is_not_taken_for_one_s_own(desk, client_for, lab,
 
 def test_the_counts_follow_every_decision(desk, done_run):
     def lymphocytes(response):
-        line = r'Lymphocyte</th><td class="num">(\d+)</td><td class="num">'
+        line = r'Lymphocyte(?:<span[^<]*</span>)*</th><td class="num">(\d+)</td><td class="num">'
         return re.search(line, response.content.decode()).group(1)
 
     assert lymphocytes(desk.get(page("review-slide", done_run.pk))) == "1"
@@ -350,3 +356,13 @@ def test_a_call_that_nothing_speaks_against_says_so(client_for, pathologist, dou
     assert "no other class meant to be right in 95 of 100 cells" in shown
     assert "99 of 100" not in shown
     assert "Neutrophil 90 % agrees" in shown
+
+
+def test_a_signed_slide_leads_to_its_report(done_run, pathologist, client_for):
+    page = reverse("inference:run", args=[done_run.pk])
+    assert "Review this slide" in client_for(pathologist).get(page).content.decode()
+    done_run.signed_off_by, done_run.signed_off_at = pathologist, done_run.finished_at
+    done_run.save(update_fields=["signed_off_by", "signed_off_at"])
+    shown = client_for(pathologist).get(page).content.decode()
+    assert "Review this slide" not in shown
+    assert reverse("reports:report", args=[done_run.smear.case_id]) in shown

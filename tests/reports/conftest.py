@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 
 from inference.pipeline.findings import Aggregate, NetworkUsed, Notice, Share
 from reports import content as parts
+from reports.sign_off import CaseSignOff
 from reports.staging import CaseStaging
 
 COUNTS = {"neutrophil": 70, "lymphocyte": 30, "monocyte": 9, "eosinophil": 2, "basophil": 3, "blast": 6}
@@ -151,6 +152,14 @@ def staged(signed) -> parts.ReportContent:
     from tests.reports.staged import AGREED, NOT_STAGEABLE, with_staging
 
     return with_staging(signed, AGREED, NOT_STAGEABLE)
+
+
+@pytest.fixture(scope="session")
+def told(signed) -> parts.ReportContent:
+    """Somebody was told of the blasts, and a person answered for the platelets."""
+    from tests.reports.told import ANSWER, CALL
+
+    return replace(signed, sign_off=CaseSignOff((CALL,), (ANSWER,)))
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def errors(validator, sent):
     return [f"{issue.path}: {issue.message}" for issue in validator.validate_resource(sent).errors]
 
 
-@pytest.mark.parametrize("name", ["draft", "signed", "amended", "hostile", "staged"])
+@pytest.mark.parametrize("name", ["draft", "signed", "amended", "hostile", "staged", "told"])
 def test_bundle_passes_r4_and_us_core(name, request, validator):
     assert errors(validator, bundle(request.getfixturevalue(name))) == []
 

@@ -18,7 +18,7 @@ def read(content, superseded=None):
     return python_hl7.parse(hl7.message(content, PDF, superseded))
 
 
-@pytest.mark.parametrize("name", ["draft", "signed", "amended", "hostile", "staged"])
+@pytest.mark.parametrize("name", ["draft", "signed", "amended", "hostile", "staged", "told"])
 def test_message_passes_hl7apy_strict(name, request, tmp_path):
     """Strict parsing cuts every OBX-5 at 199 letters, which no PDF fits: there the data are shortened."""
     text = hl7.message(request.getfixturevalue(name), PDF).removesuffix("\r")

@@ -154,6 +154,38 @@ def test_versions_that_do_not_exist(drafted, clinician, client_for, version):
     assert client_for(clinician).get(page(drafted.case_id), {"version": version}).status_code == 404
 
 
+# --- in a clinician's hands -----------------------------------------------------------------------
+def test_a_superseded_version_leads_to_the_one_that_counts(drafted, pathologist, clinician, sign, client_for):
+    first = sign(pathologist, drafted)
+    second = services.amend(pathologist, first, "Basophils were counted twice", reopen_slides=False)
+    client, notice = client_for(clinician), "Version 1 is superseded: do not act on it."
+    assert notice not in client.get(page(drafted.case_id)).content.decode()
+    sign(pathologist, second)
+    shown = client.get(page(drafted.case_id), {"version": 1}).content.decode()
+    assert notice in shown and 'href="?version=2">Open version 2, which counts' in shown
+    counts = client.get(page(drafted.case_id)).content.decode()
+    assert notice not in counts and "Amended because: Basophils were counted twice" in counts
+
+
+def test_a_report_that_is_being_amended_says_so(drafted, pathologist, clinician, sign, client_for):
+    services.amend(pathologist, sign(pathologist, drafted), "Typing error", reopen_slides=False)
+    shown = client_for(clinician).get(page(drafted.case_id)).content.decode()
+    assert "This report is being amended by Paul Path" in shown
+    assert "Version 1 counts until the new one is signed." in shown
+    draft = client_for(clinician).get(page(drafted.case_id), {"version": 2}).content.decode()
+    assert "This version is a draft" in draft and "Open version 1, which counts" in draft
+
+
+def test_reading_the_report_is_a_look_at_the_case(drafted, pathologist, clinician, sign, client_for):
+    from accounts.selectors import unread_count
+
+    sign(pathologist, drafted)
+    client = client_for(clinician)
+    assert unread_count(clinician) == 1 and b"tag-news" in client.get("/").content
+    client.get(page(drafted.case_id))
+    assert unread_count(clinician) == 0 and b"tag-news" not in client.get("/").content
+
+
 # --- API ------------------------------------------------------------------------------------------
 def test_api_serves_four_formats(drafted, pathologist, clinician, sign, api_for):
     sign(pathologist, drafted)

@@ -87,7 +87,7 @@ def test_signing_freezes_content_and_reports_the_case(drafted, pathologist, sign
     assert signed.status == Report.Status.FINAL
     assert content.signature.name == "Paul Path"
     assert content.signature.role == "Pathologist"
-    assert content.signature.at == signed.signed_at
+    assert content.signature.at == signed.signed_at.replace(microsecond=0)
     assert digest(content) == signed.content_sha256
     assert status(pathologist, ready) == "reported"
     assert ("report.sign", "done") in verbs(object_id=str(signed.pk))
@@ -210,6 +210,54 @@ def test_database_holds_one_final_report_per_case(drafted, pathologist, sign, re
         Report.objects.create(
             lab=first.lab, case_id=ready.pk, version=9, status="final", created_by=pathologist
         )
+
+
+# --- telling the clinician ------------------------------------------------------------------------
+def test_the_author_is_told_of_a_signature_and_of_an_amendment(drafted, pathologist, clinician, sign):
+    from accounts.selectors import notifications_for
+
+    first = sign(pathologist, drafted)
+    assert [told.kind for told in notifications_for(clinician)] == ["report.signed"]
+    sign(pathologist, services.amend(pathologist, first, "Comment", reopen_slides=False))
+    assert [told.kind for told in notifications_for(clinician)] == ["report.amended", "report.signed"]
+    assert not notifications_for(pathologist).exists()
+
+
+def test_a_signature_that_fails_tells_nobody(drafted, pathologist, clinician, sign):
+    from accounts.selectors import unread_count
+
+    with pytest.raises(services.WrongPassword):
+        sign(pathologist, drafted, password="not mine")
+    assert unread_count(clinician) == 0
+
+
+def test_a_broken_broker_and_mail_server_do_not_break_signing(
+    drafted, pathologist, clinician, sign, monkeypatch, django_capture_on_commit_callbacks
+):
+    from accounts.models import Notification
+    from accounts.tasks import sweep_mail
+
+    def refuse(*args):
+        raise OSError("no route to the mail server")
+
+    monkeypatch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        signed = sign(pathologist, drafted)
+    sweep_mail()
+    assert signed.status == Report.Status.FINAL
+    assert Notification.objects.get(recipient=clinician).mail == "waiting"
+
+
+def test_no_format_of_a_report_holds_a_question_or_its_answer(drafted, pathologist, clinician, sign, ready):
+    from cases import questions
+
+    asked = questions.ask(clinician, ready, "Zebrafish question?")
+    signed = sign(pathologist, drafted)
+    questions.answer(pathologist, asked, "Zebrafish answer.")
+    for form in Format:
+        data = documents.download(pathologist, signed, form).data
+        words = text_of(data) if form is Format.PDF else data.decode()
+        assert "Zebrafish" not in words
 
 
 # --- documents ------------------------------------------------------------------------------------

@@ -211,5 +211,6 @@ def test_a_staged_case_is_reported_with_its_stage(
         "pro_b",
     )
     assert image.shares[3] == StageShare("pro_b", "Pro-B ALL", 91.0, 85.0, 97.0)
+    assert content.summary.endswith(" Leukemia staging: Pre-B ALL.")
     assert NETWORK in content.networks
     assert "answered by Paul Path; the network said Pro-B ALL" in content.words()[-3]

@@ -1,9 +1,10 @@
-"""``manage.py evaluate {wbc,segmentation,staging} DIR --json FILE``: its figures on labelled images."""
+"""``manage.py evaluate {wbc,rbc,segmentation,staging} DIR --json FILE``: its figures on labelled images."""
 
 import csv
 import json
 import shlex
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,15 +21,17 @@ NOT_OF_STAGING = ("classes", "report", "against", "against_where", "engine")
 
 
 class Command(BaseCommand):
-    help = "Measure the white-cell network, the segmentation or the staging on a folder of labelled images."
+    help = "Measure the network of the white or the red cells, the segmentation or the staging."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("what", choices=("wbc", "segmentation", "staging"))
+        parser.add_argument("what", choices=("wbc", "rbc", "segmentation", "staging"))
         parser.add_argument(
             "folder",
             type=Path,
-            help="wbc: folders of single-cell images per class; segmentation: images/ and labels/ or masks/;"
+            help="wbc, rbc: folders of single-cell images per class; rbc: or, with --split, fields whose"
+            " index.csv names files of labelled points (label_file); segmentation: images/ and labels/ or"
+            " masks/;"
             " staging: folders of images of fields per stage",
         )
         parser.add_argument("--json", type=Path, required=True, help="where the figures are written")
@@ -46,7 +49,7 @@ class Command(BaseCommand):
 
         if not options["folder"].is_dir():
             raise CommandError(f"{options['folder']} is not a folder.")
-        measure = {"wbc": _wbc, "segmentation": _segmentation, "staging": _staging}
+        measure = {"wbc": _wbc, "rbc": _rbc, "segmentation": _segmentation, "staging": _staging}
         try:
             figures = measure[options["what"]](options)
             _write(options["json"], json.dumps(figures, indent=2) + "\n")
@@ -60,7 +63,7 @@ class Command(BaseCommand):
 
 
 def _add_wbc(parser: ArgumentParser) -> None:
-    wbc = parser.add_argument_group("evaluate wbc (staging: --predictions, --where and --index)")
+    wbc = parser.add_argument_group("evaluate wbc and rbc (staging: --predictions, --where and --index)")
     condition: dict[str, Any] = {"action": "append", "metavar": "COLUMN=VALUE", "default": []}
     wbc.add_argument("--classes", help="the classes that can occur, separated by commas")
     wbc.add_argument("--predictions", type=Path, help="one line per cell is written to this CSV")
@@ -88,21 +91,49 @@ def _write(path: Path, text: str) -> None:
 
 def _wbc(options: dict[str, Any]) -> dict[str, Any]:
     from inference.training.evaluate_wbc import measure
-    from inference.training.evaluation_figures import detailed
-    from inference.training.labels import Choice, listing
+    from inference.training.labels import listing
 
+    _check_cells(options)
+    found = listing(options["folder"], _choice(options))
+    overlaps = _overlaps(options, [sample.path for sample in found.samples])
+    return _of_cells(options, partial(measure, found), overlaps)
+
+
+def _rbc(options: dict[str, Any]) -> dict[str, Any]:
+    from inference.training.evaluate_rbc import listed, measure
+
+    _check_cells(options)
+    found = listed(options["folder"], _choice(options))
+    paths = dict.fromkeys(sample.path for sample in found.cells.samples)
+    return _of_cells(options, partial(measure, found), _overlaps(options, list(paths)))
+
+
+def _check_cells(options: dict[str, Any]) -> None:
     if options["engine"]:
+        cells = "Red" if options["what"] == "rbc" else "White"
         raise CommandError(
-            "--engine belongs to evaluate segmentation. White cells are cut out by the engine compact, as the"
-            " network has learnt them."
+            f"--engine belongs to evaluate segmentation. {cells} cells are cut out by the engine compact, as"
+            " the network has learnt them."
         )
     if options["against_where"] and not options["against"]:
         raise CommandError("--against-where chooses rows of the folder that --against names; give that too.")
-    listed = listing(options["folder"], Choice.of(options["split"], options["where"], options["index"]))
+
+
+def _choice(options: dict[str, Any]) -> Any:
+    from inference.training.labels import Choice
+
+    return Choice.of(options["split"], options["where"], options["index"])
+
+
+def _of_cells(
+    options: dict[str, Any], measure: Callable[..., Any], overlaps: dict[str, Any]
+) -> dict[str, Any]:
+    """Measure cells, clean and where asked for perturbed, and write what was asked for beside the figures."""
+    from inference.training.evaluation_figures import detailed
+
     declared = tuple(options["classes"].split(",")) if options["classes"] else None
-    overlaps = _overlaps(options, [sample.path for sample in listed.samples])
-    clean = measure(listed, declared)
-    shown = measure(listed, declared, options["perturb"]) if options["perturb"] else clean
+    clean = measure(declared)
+    shown = measure(declared, options["perturb"]) if options["perturb"] else clean
     figures = detailed(shown) | overlaps
     if shown is not clean:
         figures |= {"perturbation": options["perturb"], "clean": detailed(clean)}
@@ -142,7 +173,15 @@ def _report(options: dict[str, Any], measured: Any, figures: dict[str, Any]) -> 
 
 def _command(options: dict[str, Any]) -> str:
     """Write the command down so that it can be repeated."""
-    words = ["python", "manage.py", "evaluate", "wbc", str(options["folder"]), "--json", str(options["json"])]
+    words = [
+        "python",
+        "manage.py",
+        "evaluate",
+        options["what"],
+        str(options["folder"]),
+        "--json",
+        str(options["json"]),
+    ]
     for name in ("split", "perturb", *OF_WBC):
         given = options[name] if isinstance(options[name], list) else [options[name]]
         words += [part for value in given if value for part in (f"--{name.replace('_', '-')}", str(value))]

@@ -22,6 +22,8 @@ SECOND_NETWORK = "wbc_second"
 """A network that calls every white cell as well, where the folder of weights has one."""
 SEGMENTATION_NETWORK = "segmentation"
 STAGING_NETWORK = "staging"
+RBC_NETWORK = "rbc"
+"""The network that names the shapes of red cells."""
 
 VIEWS = frozenset({"as_is", "levels", "stretched", "reinhard"})
 """The ways in which crops can be shown to a network."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inference.pipeline.findings import Image
-from inference.pipeline.networks import registry, segmentation, staging, wbc
+from inference.pipeline.networks import rbc, registry, segmentation, staging, wbc
 from inference.pipeline.networks.registry import Card, InputContract
 
 Logits = NDArray[np.float32]
@@ -90,8 +90,18 @@ def _architecture(card: Card) -> nn.Module:
         from inference.pipeline.networks import htc, rcnn
 
         return (htc if design == "htc" else rcnn).build(card.architecture)
+    if card.name == registry.RBC_NETWORK:
+        return rbc.build(card.architecture, len(card.labels), side=card.input.side)
     values = sum(len(names) for names in card.attributes.values())
     return wbc.build(card.architecture, len(card.labels), attributes=values, side=card.input.side)
+
+
+@cache
+def cpu_has_bfloat16() -> bool:
+    """Whether this machine's CPU computes in bfloat16 by itself."""
+    import openvino as ov
+
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def compile_openvino(module: FromPixels, side: int) -> Run:
@@ -107,8 +117,7 @@ def compile_openvino(module: FromPixels, side: int) -> Run:
         example_input=torch.zeros(2, side or EXAMPLE_SIDE, side or EXAMPLE_SIDE, 3, dtype=torch.uint8),
         input=[-1, side or -1, side or -1, 3],
     )
-    native_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    precision = ov.Type.bf16 if native_bf16 else ov.Type.f32
+    precision = ov.Type.bf16 if cpu_has_bfloat16() else ov.Type.f32
     compiled = core.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": precision})
 
     def run(batch: NDArray[np.uint8]) -> tuple[Logits, ...]:
@@ -157,7 +166,7 @@ class Network:
         self.predict(np.zeros((1, side, side, 3), np.uint8))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def load(name: str, folder: Path = registry.WEIGHTS) -> Network:
     """Return a network by name, verified and built once per process.
 

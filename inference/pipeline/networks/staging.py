@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from inference.pipeline.errors import NetworkUnavailable
-from inference.pipeline.networks import torchvision_compat
+from inference.pipeline.networks import pretrained
 
 ARCHITECTURE = "mobilenetv3_lstm"
 WIDTH = 256
@@ -99,8 +98,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "efficientnet_b3_bigru": Architecture("efficientnet_b3", _bi_gru),
     "efficientnet_b3_vit": Architecture("efficientnet_b3", Attention),
     "mobilenetv3_lstm": Architecture("mobilenetv3_large_100", _lstm),
+    "efficientnet_lite0_lstm": Architecture("tf_efficientnet_lite0", _lstm),
 }
-"""The four hybrid networks that are compared."""
+"""The hybrid networks that are compared: four as published, and one whose backbone comes with ImageNet
+weights wherever the package index can be reached."""
 
 
 class StagingNetwork(nn.Module):
@@ -132,8 +133,8 @@ def build(architecture: str, stages: int, init: str = "scratch") -> StagingNetwo
     Args:
         architecture: the name.
         stages: how many stages it tells apart.
-        init: "scratch" for random weights, or "imagenet" for a backbone with timm's pretrained ones, which
-            timm downloads; what stands on it is always random.
+        init: "scratch" for random weights, or "imagenet" for a backbone with pretrained ones; what stands on
+            it is always random.
 
     Returns:
         The network, in training mode.
@@ -144,20 +145,5 @@ def build(architecture: str, stages: int, init: str = "scratch") -> StagingNetwo
     if architecture not in ARCHITECTURES:
         raise ValueError(f"{architecture} is no staging network; there are {', '.join(ARCHITECTURES)}.")
     of = ARCHITECTURES[architecture]
-    return StagingNetwork(_backbone(of.backbone, init), of.reader, stages)
-
-
-def _backbone(name: str, init: str) -> nn.Module:
-    torchvision_compat.ensure()
-    import timm
-
-    try:
-        network: nn.Module = timm.create_model(
-            name, pretrained=init == "imagenet", features_only=True, out_indices=[-1]
-        )
-    except OSError as error:
-        raise NetworkUnavailable(
-            f"The ImageNet weights of {name} cannot be reached. Connect to huggingface.co, or begin with"
-            " random weights (--init scratch)."
-        ) from error
-    return network
+    backbone = pretrained.backbone(of.backbone, init, features_only=True, out_indices=[-1])
+    return StagingNetwork(backbone, of.reader, stages)

@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from inference.pipeline.errors import NetworkUnavailable
-from inference.pipeline.networks import torchvision_compat
+from inference.pipeline.networks import pretrained
 from inference.pipeline.networks.attention import MedSwish, WBCAttention
 
 ARCHITECTURE = "regnetx_002"
@@ -21,7 +20,7 @@ class Architecture:
     """How a network is built: the timm model behind it and what timm is told, whether the proposed network's
     attention and head stand on it, and its usual `side` in px.
 
-    Where `looked_at` is empty, explanations look at the last maps of stride 16: those of stride 32 are 4×4
+    Where `looked_at` is empty, explanations look at the last maps of `stride`: those of stride 32 are 4×4
     places of a crop of 128 px, too coarse to say what lies on the cell.
     """
 
@@ -30,6 +29,7 @@ class Architecture:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     proposed: bool = False
     looked_at: str = ""
+    stride: int = EXPLAINED_STRIDE
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -51,6 +51,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "regnetx_002": Architecture("regnetx_002", side=128),
     "regnety_002": Architecture("regnety_002", side=128),
     "regnety_004": Architecture("regnety_004", side=128),
+    "efficientnet_lite0": Architecture("tf_efficientnet_lite0", side=128),
 }
 """The networks that are compared. VGG16 is the one with batch normalisation, and without the two layers of
 120 million parameters that its first version put before the classes."""
@@ -65,7 +66,7 @@ class WbcNetwork(nn.Module):
     def __init__(self, of: Architecture, backbone: nn.Module, classes: int, attributes: int = 0) -> None:
         super().__init__()
         self.backbone, features = backbone, int(backbone.num_features)  # type: ignore[arg-type]
-        self._looked_at = of.looked_at
+        self._looked_at, self._stride = of.looked_at, of.stride
         self.attention = WBCAttention(features) if of.proposed else nn.Identity()
         self.dropout = nn.Dropout(DROPOUT)
         self.classes = _proposed_head(features, classes) if of.proposed else nn.Linear(features, classes)
@@ -87,7 +88,7 @@ class WbcNetwork(nn.Module):
             return f"backbone.{self._looked_at}"
         levels: Any = self.backbone.feature_info
         levels = getattr(levels, "info", levels)
-        fine = [level["module"] for level in levels if level["reduction"] <= EXPLAINED_STRIDE]
+        fine = [level["module"] for level in levels if level["reduction"] <= self._stride]
         return f"backbone.{fine[-1]}"
 
 
@@ -105,8 +106,8 @@ def build(
     Args:
         architecture: the name.
         classes: how many classes it tells apart.
-        init: "scratch" for random weights, or "imagenet" for a backbone with timm's pretrained ones, which
-            timm downloads; the heads and the attention are always random.
+        init: "scratch" for random weights, or "imagenet" for a backbone with pretrained ones; the heads and
+            the attention are always random.
         attributes: how many values the morphology attributes have in all; 0 for a network without.
         side: the side in px it will mostly see, to place a transformer's positions; 0 for the usual one.
 
@@ -117,28 +118,22 @@ def build(
     had.
     """
     of = ARCHITECTURES.get(architecture, Architecture(architecture))
+    return made(of, classes, init, attributes, side)
+
+
+def made(of: Architecture, classes: int, init: str, attributes: int, side: int) -> WbcNetwork:
+    """Build a network from its description; takes the rest, and raises, as `build` does."""
     return WbcNetwork(of, _backbone(of, init, side), classes, attributes)
 
 
 def _backbone(of: Architecture, init: str, side: int) -> nn.Module:
-    torchvision_compat.ensure()
-    import timm
-
-    if not timm.is_model(of.backbone):
+    if not pretrained.known(of.backbone):
         known = ", ".join(ARCHITECTURES)
         raise ValueError(f"{of.backbone} is no network that can be built; there are {known}, and timm's own.")
     arguments = dict(of.arguments)
     if "dynamic_img_size" in arguments:
         arguments["img_size"] = side or of.side
-    try:
-        network: nn.Module = timm.create_model(
-            of.backbone, pretrained=init == "imagenet", num_classes=0, **arguments
-        )
-    except OSError as error:
-        raise NetworkUnavailable(
-            f"The ImageNet weights of {of.backbone} cannot be reached. Connect to huggingface.co, or begin"
-            " with random weights (--init scratch)."
-        ) from error
+    network: nn.Module = pretrained.backbone(of.backbone, init, num_classes=0, **arguments)
     if of.backbone.startswith("vgg"):
         network.pre_logits = nn.Identity()
     return network

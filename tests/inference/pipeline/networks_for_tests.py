@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 from inference.pipeline.classification import answers
+from inference.pipeline.config import RBC_SHAPES
 from inference.pipeline.networks import registry, wbc
 from inference.pipeline.networks.registry import Card
 
@@ -27,18 +28,29 @@ def score(views, network, **options):
     return answers(views, network, **options).logits
 
 
-def write_network(folder: Path, values: int = 0, **changes: object) -> Path:
+def write_network(folder: Path, values: int = 0, seed: int = 0, **changes: object) -> Path:
     """Write ``wbc.safetensors`` and its card, with `changes` to the card; return the folder.
 
-    `values` is how many values the attributes have in all that the changed card names.
+    `values` is how many values the attributes have in all that the changed card names; the weights follow
+    from the `seed`.
     """
-    torch.manual_seed(0)
-    network = wbc.build(ARCHITECTURE, len(LABELS), attributes=values)
+    torch.manual_seed(seed)
+    network = wbc.build(ARCHITECTURE, len(changes.get("labels", LABELS)), attributes=values)
+    return _write(folder / "wbc", network, {"name": "wbc", "labels": LABELS, **changes})
+
+
+def write_rbc_network(folder: Path, **changes: object) -> Path:
+    """Write ``rbc.safetensors`` and its card: a network untaught that tells the shapes of red cells."""
+    torch.manual_seed(1)
+    network = wbc.build(ARCHITECTURE, len(RBC_SHAPES), attributes=0)
+    own = {"labels": list(RBC_SHAPES), "temperature": 1.0, "thresholds": {"abstain_below": 0.3}}
+    return _write(folder / "rbc", network, {"name": "rbc", **own, **changes})
+
+
+def _write(files: Path, network: torch.nn.Module, card: dict[str, object]) -> Path:
     state = {name: value.contiguous() for name, value in network.state_dict().items()}
     data = safetensors.torch.save(state)
-    (folder / "wbc.safetensors").write_bytes(data)
-    card = {
-        "name": "wbc",
+    usual = {
         "version": "0.1",
         "sha256": hashlib.sha256(data).hexdigest(),
         "architecture": ARCHITECTURE,
@@ -50,11 +62,10 @@ def write_network(folder: Path, values: int = 0, **changes: object) -> Path:
             "views": {"as_is": 1},
             "half_turn": False,
         },
-        "labels": LABELS,
         "temperature": 1.5,
         "thresholds": {"abstain_below": 0.5},
         "explanation_layer": "backbone.stages.1",
-        **changes,
     }
-    (folder / "wbc.json").write_text(json.dumps(card))
-    return folder
+    files.with_suffix(".safetensors").write_bytes(data)
+    files.with_suffix(".json").write_text(json.dumps({**usual, **card}))
+    return files.parent

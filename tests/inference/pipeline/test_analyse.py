@@ -26,11 +26,14 @@ def analysed():
     return findings, reported
 
 
+def whites(findings):
+    return [cell for cell in findings.cells if cell.instance.kind is Kind.WBC]
+
+
 def test_the_sample_is_analysed_whole(analysed):
     findings, _ = analysed
     assert (findings.width, findings.height) == Image.open(SAMPLE).size
-    whites = [cell for cell in findings.cells if cell.instance.kind is Kind.WBC]
-    assert len(whites) >= 5
+    assert len(whites(findings)) >= 5
     assert findings.aggregate.rbc_count >= 50
     assert [cell.cell_id for cell in findings.cells] == list(range(1, len(findings.cells) + 1))
     assert findings.networks[0].name == "wbc" and len(findings.networks[0].sha256) == 64
@@ -39,25 +42,26 @@ def test_the_sample_is_analysed_whole(analysed):
 def test_the_engine_without_a_network_analyses_and_names_no_network_of_its_own(analysed):
     by_watershed = analyse(SAMPLE, Config(engine=SegmentationEngine.WATERSHED), lambda stage, share: None)
     with_network, _ = analysed
-    assert [used.name for used in by_watershed.networks] == ["wbc", "wbc_second"]
-    assert [used.name for used in with_network.networks] == ["wbc", "wbc_second", "segmentation"]
+    assert [used.name for used in by_watershed.networks] == ["wbc", "wbc_second", "rbc"]
+    assert [used.name for used in with_network.networks] == ["wbc", "wbc_second", "rbc", "segmentation"]
     assert by_watershed.aggregate.rbc_count == pytest.approx(with_network.aggregate.rbc_count, rel=0.2)
 
 
-def test_white_cells_and_only_they_are_called(analysed):
+def test_all_white_cells_and_the_measured_red_ones_are_called(analysed):
     findings, _ = analysed
     for cell in findings.cells:
-        is_white = cell.instance.kind is Kind.WBC
-        assert (cell.call is not None) == is_white
-        assert (cell.crop is not None) == is_white
+        is_called = cell.instance.kind is Kind.WBC or cell.measures is not None
+        assert (cell.call is not None) == is_called
+        assert (cell.crop is not None) == is_called
         if cell.call:
             assert sum(cell.call.probabilities.values()) == pytest.approx(1.0)
-            assert cell.crop.shape == (224, 224, 3)
+            side = 224 if cell.instance.kind is Kind.WBC else 64
+            assert np.asarray(cell.crop).shape == (side, side, 3)
 
 
 def test_cells_for_review_are_explained_and_the_others_are_not(analysed):
     findings, _ = analysed
-    for cell in findings.cells:
+    for cell in whites(findings):
         assert (cell.explanation is not None) == bool(cell.review_reasons)
         assert (cell.description is not None) == bool(cell.review_reasons)
         if cell.explanation:
@@ -103,7 +107,7 @@ def test_staging_runs_where_it_was_asked_for_by_the_cells_that_were_called(monke
 
     monkeypatch.setattr("inference.pipeline.analyse.stage", stage)
     findings = analyse(SAMPLE, Config(staging=True), lambda stage, share: reported.append((stage, share)))
-    called = [cell.call.label for cell in findings.cells if cell.call]
+    called = [cell.call.label for cell in whites(findings)]
     assert given == [(findings.width, called, findings.pixel_um)]
     assert list(dict.fromkeys(stage for stage, _ in reported)) == list(STAGES)
     document = payload(findings, "sample", datetime.now(UTC))
@@ -134,7 +138,7 @@ def test_the_same_image_gives_the_same_findings(analysed):
 def test_declared_classes_bind_the_calls():
     config = Config(declared_classes=("lymphocyte", "blast"))
     findings = analyse(SAMPLE, config, lambda stage, share: None)
-    assert {cell.call.label for cell in findings.cells if cell.call} <= {"lymphocyte", "blast"}
+    assert {cell.call.label for cell in whites(findings)} <= {"lymphocyte", "blast"}
 
 
 def test_an_image_without_cells_is_refused_with_what_to_do(tmp_path):

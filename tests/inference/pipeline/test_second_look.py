@@ -23,6 +23,12 @@ from tests.inference.pipeline.networks_for_tests import write_network
 SAMPLE = Path(__file__).parents[3] / "samples" / "synthetic_field.png"
 
 
+@pytest.fixture(autouse=True)
+def white_cells_alone(monkeypatch):
+    """Red cells are called by their own network and get no second look."""
+    monkeypatch.setattr(order, "red_cell_network", lambda: None)
+
+
 @pytest.fixture
 def filtering(tmp_path, monkeypatch):
     """A network that sees its cells through a filter, and whose focus is never on the cell enough."""

@@ -32,6 +32,12 @@ def write_two(folder: Path, **second: object) -> Path:
     return write_network(folder)
 
 
+@pytest.fixture(autouse=True)
+def white_cells_alone(monkeypatch):
+    """Red cells are called by their own network; no second one looks at them."""
+    monkeypatch.setattr(order, "red_cell_network", lambda: None)
+
+
 @pytest.fixture
 def with_weights(monkeypatch):
     """Lets the pipeline find its white-cell networks in another folder."""

@@ -45,7 +45,7 @@ def test_the_crop_as_it_is_is_explained_wherever_its_view_stands(tmp_path, monke
     seen = {"side": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "preprocessing": "crop", "half_turn": False}
     views = {"levels": 1, "as_is": 1}
     network = runtime.load("wbc", write_network(tmp_path, input={**seen, "views": views}))
-    monkeypatch.setattr(single_cell, "white_cell_networks", lambda: [network])
+    monkeypatch.setattr(single_cell, "white_cell_networks", lambda first: [network])
     Image.fromarray(cell_image()).save(tmp_path / "cell.png")
     prediction = predict(tmp_path / "cell.png", Config())
     outline = cut_out(cell_image(), network.card, Config()).outline

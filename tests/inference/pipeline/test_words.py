@@ -182,6 +182,13 @@ def test_where_no_nucleus_can_be_told_apart_none_is(label):
     assert after.nucleus_ratio is None and "nucleus" not in words.text
 
 
+def test_an_empty_map_tells_of_no_share():
+    empty = Explanation(np.zeros((4, 4), np.float32), 0.0, 0.0)
+    text = describe("basophil", a_neutrophil(), (), empty).text
+    assert text.endswith("The heat map is empty: it shows no place that speaks for the call.")
+    assert "% of the evidence" not in text
+
+
 def test_logits_become_values_and_another_network_is_never_sure():
     card = registry.read_card(registry.WBC_NETWORK)
     measured = replace(card, sha256=table()["provenance"]["network"]["sha256"])

@@ -4,7 +4,8 @@ import tifffile
 from PIL import Image
 
 from inference.pipeline.errors import UnreadableImage, UnsupportedImage
-from inference.training.cell_images import read_cell_image
+from inference.training.cell_images import large_enough, read_cell_image
+from inference.training.labels import Sample
 from tests.inference.pipeline.test_single_cell import cell_image
 
 CELL = cell_image()
@@ -42,6 +43,14 @@ def test_a_few_pixels_are_no_cell(tmp_path, size):
     with pytest.raises(UnsupportedImage, match="at least 64×64 px") as error:
         read_cell_image(tmp_path / "a.png")
     assert error.value.code == "too_small"
+
+
+def test_a_training_leaves_out_images_that_hold_no_cell(tmp_path, caplog):
+    Image.new("RGB", (7, 7)).save(tmp_path / "speck.png")
+    cell, speck = (Sample(path, "lymphocyte") for path in (saved(tmp_path / "a.png"), tmp_path / "speck.png"))
+    with caplog.at_level("INFO"):
+        assert large_enough([speck, cell]) == [cell]
+    assert "speck.png" in caplog.text
 
 
 @pytest.mark.parametrize("size", [(9000, 9000), (30_000, 30_000)])

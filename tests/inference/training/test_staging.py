@@ -2,13 +2,16 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from inference.pipeline.config import STAGES_OF_LEUKEMIA
+from inference.pipeline.analyse import analyse
+from inference.pipeline.config import STAGES_OF_LEUKEMIA, Config
+from inference.pipeline.findings import Kind
 from inference.pipeline.networks import registry, runtime
 from inference.training import evaluate_staging, staging_card, staging_cells, staging_run
 from inference.training.__main__ import main
@@ -227,6 +230,16 @@ def test_cells_are_counted_once(tmp_path, monkeypatch):
     for _ in range(2):
         assert staging_cells.counted([tmp_path / "a.jpg"], tmp_path / "cells.json") == [Counted(3, 2, 1)]
     assert len(asked) == 1
+
+
+def test_red_cells_are_no_nucleated_cells(tmp_path):
+    with Image.open(Path(__file__).parents[3] / "samples" / "synthetic_field.png") as sample:
+        sample.convert("RGB").crop((0, 0, 224, 224)).save(tmp_path / "a.png")
+    cells = analyse(tmp_path / "a.png", Config(), lambda stage, share: None).cells
+    named = [cell.instance.kind for cell in cells if cell.call]
+    assert Kind.RBC in named
+    (of,) = staging_cells.counted([tmp_path / "a.png"], tmp_path / "cells.json")
+    assert of.nucleated <= named.count(Kind.WBC)
 
 
 def test_limits_come_from_the_cells_of_training_fields(data, tmp_path):

