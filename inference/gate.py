@@ -13,11 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.selectors import sign_off_limits
-from accounts.sign_off import SignOffLimits
+from accounts.sign_off import CriticalFinding, SignOffLimits
 from inference import critical, names, selectors
 from inference.critical import Found
 from inference.identity import Identity, identity
 from inference.models import AnalysisRun, CriticalCall, GateAnswer
+from inference.pipeline.config import RBC_UNTRAINED
 from inference.seen import Seen, seen
 from inference.staged import StagedSmear, stagings
 from inference.totals import Totals, together, totals
@@ -335,8 +336,7 @@ def _identity(found: Identity, run: AnalysisRun) -> Check:
 def _critical(case: Any, findings: Sequence[Found], limits: SignOffLimits) -> Iterable[Check]:
     """A check for each finding, which somebody has to be told of; or one that says that there is none."""
     if not findings and limits.critical:
-        none = ", ".join(str(one.name).lower() for one in limits.critical.values())
-        says = _("None of: %(names)s.") % {"names": none}
+        says = " ".join(_none_found(limits.critical.values()))
         yield Check("critical", _("Critical findings"), Scope.CASE, State.PASSED, says)
     for one in findings:
         about = (f"critical.{one.key}", one.name, Scope.CASE)
@@ -346,6 +346,18 @@ def _critical(case: Any, findings: Sequence[Found], limits: SignOffLimits) -> It
         says = _("%(says)s Nobody has been told.") % {"says": one.says}
         settle = _("Tell who treats the patient, and write down whom and when.")
         yield Check(*about, State.OPEN, says, settle, page(case.pk, f"critical-{one.key}"))
+
+
+def _none_found(critical: Iterable[CriticalFinding]) -> Iterable[str]:
+    """That there is none, and of which a network could not have said so: only a person finds those."""
+    looked_for, by_eye = list[str](), list[str]()
+    for one in critical:
+        found_by = by_eye if one.cell_class in RBC_UNTRAINED else looked_for
+        found_by.append(str(one.name).lower())
+    if looked_for:
+        yield _("None of: %(names)s.") % {"names": ", ".join(looked_for)}
+    if by_eye:
+        yield _("No network looks for %(names)s, and nobody has called any.") % {"names": ", ".join(by_eye)}
 
 
 def told(call: CriticalCall) -> str:

@@ -224,7 +224,10 @@ def test_the_viewer_reports_what_is_before_a_pathologist(run, pathologist, clini
 # --- critical findings ----------------------------------------------------------------------------
 def test_blasts_relabelled_need_no_call(run, pathologist, case):
     review.decide(pathologist, run.cells.get(number=BLAST), "lymphocyte")
-    assert state(case.pk, "critical") is State.PASSED
+    check = next(check for check in gate.gate(case.pk).checks if check.key == "critical")
+    assert check.state is State.PASSED
+    assert check.says.startswith("None of: ")
+    assert check.says.endswith("No network looks for malaria parasites in red cells, and nobody has called any.")
     with pytest.raises(review.ReviewConflict, match="no such critical finding"):
         sign_off.tell(pathologist, case, call())
 
@@ -342,6 +345,8 @@ def test_the_desk_and_the_case_show_the_checklist(run, pathologist, clinician, c
     assert "8 leukocytes counted, fewer than 100." in shown
     box = client_for(clinician).get(reverse("inference:sign-off-box", args=[case.pk])).content.decode()
     assert "7 of 9 checks are open." in box
+    assert "Go there" in shown
+    assert "Go there" not in box
     page = client_for(clinician).get(reverse("inference:sign-off-page", args=[case.pk])).content.decode()
     assert "Keep this answer" not in page
 
