@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline import cells
 from inference.pipeline.classification import Calibration
 from inference.pipeline.config import Config
+from inference.pipeline.findings import Image
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.runtime import Network
 from inference.pipeline.segmentation import segment
@@ -42,8 +43,12 @@ PER_FIELD = 10
 
 
 def squares_of(path: Path, network: Network, sickle: bool) -> list[Square]:
-    """The unlabelled cells of an image: of a crop of a sickle cell the round ones beside it."""
-    image = read_cell_image(path)
+    """The unlabelled cells of an image file: of a crop of a sickle cell the round ones beside it."""
+    return squares_of_image(read_cell_image(path), network, sickle)
+
+
+def squares_of_image(image: Image, network: Network, sickle: bool) -> list[Square]:
+    """The same for an image uint8 RGB."""
     found = red_cells(segment(image))
     middle = owner_of(Point(image.shape[1] / 2, image.shape[0] / 2, SICKLE), found) if sickle else None
     others = clear_ones([cell for place, cell in enumerate(found) if place != middle], image)

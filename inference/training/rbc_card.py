@@ -9,7 +9,7 @@ from inference.pipeline.networks.runtime import FromPixels
 from inference.training.rbc_cells import EVERY, PER_FIELD
 from inference.training.wbc import Recipe
 
-VERSION = "2.0.0"
+VERSION = "2.1.0"
 TEXT: dict[str, Any] = {
     "task": "name the shape of single red cells of a peripheral blood smear in Romanowsky stains",
     "intended_use": "For Research Use Only. Not for use in diagnostic procedures. Proposes a shape for each"
@@ -37,10 +37,16 @@ TEXT: dict[str, Any] = {
             f" {PER_FIELD} unlabelled round, well-outlined cells of each field taken as normal",
             "licence": "MIT for the boxes; pixels of Raabin-WBC for research use",
         },
+        {
+            "name": "staging_taleqani",
+            "origin": "Blood Cells Cancer (ALL), Taleqani Hospital; of every fourth field at most"
+            f" {PER_FIELD} unlabelled round, well-outlined cells taken as normal",
+            "licence": "research use",
+        },
     ],
     "split": "column split of each index.csv: train for the weights, val for temperature and thresholds; by"
     " near-duplicate group in rbc_chula and by source image in rbc_sickle_uganda, without patient identity,"
-    " so figures on them are optimistic; in fields_txl by field",
+    " so figures on them are optimistic; in fields_txl by field, in staging_taleqani by fold",
     "class_mapping": {**dict.fromkeys(RBC_SIZES, "normal"), "uncategorised": "left out"},
     "not_trained": list(RBC_UNTRAINED),
     "decided_by_measurement": list(RBC_SIZES),

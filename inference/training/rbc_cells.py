@@ -48,12 +48,15 @@ SURE, WHOLE, ROUND = 0.8, 0.93, 1.2
 """Confidence, solidity, and ratio of the longer axis to the shorter of an unlabelled cell that is taken for a
 normal one: neither an overlap, nor a fragment, nor one of the few of another shape."""
 
-PIXEL_UM = {"chula": 0.19, "bccd": 0.078, "raabin": 0.06, "pbc": 0.1}
+PIXEL_UM = {"chula": 0.19, "bccd": 0.078, "raabin": 0.06, "pbc": 0.1, "taleqani": 0.43}
 """Median µm per pixel, as estimated from the cells, of the laboratories whose fields all have one scale; it
 spares every field of a training an estimate."""
 
 EVERY = 2
 """Of the sickle cells for training every so-manieth is taken: those of one image are alike."""
+
+EVERY_STAGED = 4
+"""Of the fields of a stage of leukemia, which are alike, every so-manieth is taken."""
 
 PER_FIELD, PER_CROP, PER_PHOTOGRAPH = 3, 1, 150
 """So many normal cells at most are taken of a field, of the neighbours of a sickle cell, of a photograph."""
@@ -149,14 +152,23 @@ def _txl(source: str) -> Callable[[Path, str], list[RedField]]:
     return fields
 
 
+def _taleqani(data: Path, part: str) -> list[RedField]:
+    """Fields of a third kind of camera and stain, small and pale: without them thin cells of its like are
+    called sickle cells."""
+    folder = data / "staging_taleqani"
+    rows = rows_of(folder / INDEX, {"split": part})[::EVERY_STAGED]
+    return [RedField(folder / row["file"], "taleqani", (), PER_FIELD) for row in rows]
+
+
 RED_LABORATORIES: dict[str, Callable[[Path, str], list[RedField]]] = {
     "chula": _chula,
     "uganda": _uganda,
     **{source: _txl(source) for source in ("bccd", "raabin", "pbc")},
+    "taleqani": _taleqani,
 }
 """For each laboratory its fields in the data folder for "train" or "val"; the order is that of the crops."""
 
-FOLDERS = ("rbc_chula", "rbc_sickle_uganda", "fields_txl", "slides")
+FOLDERS = ("rbc_chula", "rbc_sickle_uganda", "fields_txl", "slides", "staging_taleqani")
 """The folders that these read."""
 
 

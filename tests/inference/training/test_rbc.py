@@ -66,7 +66,8 @@ def write_index(folder: Path, rows: list[list[str]]) -> None:
 @pytest.fixture
 def data(tmp_path):
     """The sets that the network is trained on, small: drawn fields with points, and fields without."""
-    columns = {"rbc_chula": ["label_file"], "rbc_sickle_uganda": [], "fields_txl": ["source"]}
+    columns = {"rbc_chula": ["label_file"], "fields_txl": ["source"]}
+    columns |= {"rbc_sickle_uganda": [], "staging_taleqani": []}
     for name, more in columns.items():
         rows = [["file", *more, "split"]]
         for number, split in enumerate(("train", "val", "val", "val")):
