@@ -24,6 +24,14 @@ BUDGET_MS = 200
 SIDE = 4000
 WHITE, PLATELETS, NAMED_RED = 0.10, 0.04, 0.45
 PASSWORD = "correct horse battery"
+ASKS_FOR_THE_REVIEW = {
+    "unseen_percent": 100,
+    "least_wbc": 0,
+    "least_rbc": 0,
+    "least_rbc_for_platelets": 0,
+    "not_critical": ["first_blasts", "parasites", "schistocytes"],
+}
+"""A sign-off that waits for the review alone: nobody looks at these fields or is told of their findings."""
 
 
 @dataclass
@@ -76,7 +84,8 @@ def _measured(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     review.claim_slide(lab.pathologist, run)
     pages = _pages(run, reported, patient)
     found = {name: _page(lab.pathologist, address, options.times) for name, address in pages.items()}
-    for name in ("people", "ranges", "red-cells", "audit"):
+    offices = ("people", "ranges", "red-cells", "review", "sign-off", "agreement", "networks", "audit")
+    for name in offices:
         found[name] = _page(lab.administrator, f"/laboratory/{name}/", options.times)
     return found
 
@@ -87,6 +96,9 @@ def _people() -> Laboratory:
     from accounts.services import create_lab, create_person
 
     lab = create_lab("Benchmark")
+    for name, asks_for in ASKS_FOR_THE_REVIEW.items():
+        setattr(lab, name, asks_for)
+    lab.save()
     return Laboratory(
         *(create_person(lab, role, f"{role}@benchmark.example", str(role.label), PASSWORD) for role in Role)
     )
@@ -182,6 +194,7 @@ def _cell(n: int, count: int, side: int) -> Any:
 # --- the pages ----------------------------------------------------------------------------------------
 def _pages(run: Any, reported: Any, patient: Any) -> dict[str, str]:
     case, viewer = f"/cases/{run.smear.case_id}/", f"/runs/{run.pk}/viewer/"
+    gallery = f"/runs/{run.pk}/gallery/"
     report = f"/cases/{reported.case_id}/report/"
     api = f"/api/v1/runs/{run.pk}/"
     return {
@@ -195,18 +208,27 @@ def _pages(run: Any, reported: Any, patient: Any) -> dict[str, str]:
         "case: questions": f"{case}questions/",
         "case: report": f"{report}box/",
         "result": f"/runs/{run.pk}/",
-        "red cells": f"/runs/{run.pk}/red-cells/",
+        "gallery": gallery,
+        "gallery: cells": f"{gallery}cells.json",
         "cell": f"/runs/{run.pk}/cells/1/",
         "similar cells": f"/runs/{run.pk}/cells/1/similar/",
         "viewer": viewer,
+        "viewer: manifest": f"{viewer}manifest.json",
+        "viewer: coverage": f"{viewer}coverage.json",
+        "viewer: seen": f"{viewer}seen.json",
         "viewer: cells": f"{viewer}cells.json",
         "viewer: outlines": f"{viewer}outlines/0/0.json",
-        "viewer: tile": f"{viewer}tiles/10/0/0.jpg",
+        "viewer: tile": f"{viewer}tiles/8/0/0.jpg",
         "queue": "/review/",
         "desk": f"/review/{run.pk}/",
+        "sign-off": f"{case}sign-off/",
+        "sign-off: box": f"{case}sign-off/box/",
         "tally": f"/smears/{run.smear_id}/count/",
         "report": report,
         "notifications": "/notifications/",
+        "report: JSON": f"{report}1/json",
+        "report: FHIR": f"{report}1/fhir.json",
+        "report: HL7": f"{report}1/hl7",
         "API cases": "/api/v1/cases/",
         "API queue": "/api/v1/review/",
         "API result": f"{api}result/",

@@ -365,13 +365,12 @@ def browser_type_launch_args():
 @pytest.fixture
 def quiet_page(page):
     """A page on which nothing may be reported to the console: no script error, no refused content."""
-    from playwright.sync_api import expect
+    from tests.browser import PATIENCE_MS
 
     complaints = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
+    page.set_default_timeout(PATIENCE_MS)
     yield page
     expected = re.compile(r"status of (404|409|413|422|423|429)|ERR_CONNECTION_RESET")
     assert [text for text in complaints if not expected.search(text)] == []
