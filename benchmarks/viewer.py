@@ -12,8 +12,10 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
     settings.ALLOWED_HOSTS = ["*"]
     call_command("migrate", verbosity=0)
-    user, run = _smear(options)
+    user, run = smear(options.field, lambda of: _findings(of, options.cells))
     client = Client()
     client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
     return {
@@ -79,8 +81,8 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
 
 
 # --- the slide --------------------------------------------------------------------------------------
-def _smear(options: argparse.Namespace) -> tuple[Any, Any]:
-    """A pathologist and a finished run of the composed slide, with so many cells on a jittered lattice."""
+def smear(field: Path | None, findings: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """A pathologist and a finished run of a slide composed of a field, with these findings about it."""
     from django.core.files import File
     from django.utils import timezone
 
@@ -112,12 +114,12 @@ def _smear(options: argparse.Namespace) -> tuple[Any, Any]:
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "slide.tif")
-        picture = _compose(options.field, path)
+        picture = _compose(field, path)
         with path.open("rb") as file:
             run = runs.submit(clinician, case, File(file, "slide.tif"))
-    runs.save(run.pk, runs.QUEUE.claim(run.pk), _findings(run.smear, options.cells), picture)
+    runs.save(run.pk, runs.QUEUE.claim(run.pk), findings(run.smear), picture)
     run.refresh_from_db()
-    print("sign in as", user.email, "with", PASSWORD, f"and open /runs/{run.pk}/viewer/", file=sys.stderr)
+    print("sign in as", user.email, "with", PASSWORD, f"and open /runs/{run.pk}/", file=sys.stderr)
     return user, run
 
 
@@ -140,6 +142,7 @@ def _compose(field: Path | None, path: Path) -> Any:
 
 
 def _findings(smear: Any, count: int) -> Any:
+    """So many cells on a jittered lattice."""
     import numpy as np
 
     from inference.pipeline.aggregation import aggregate
@@ -257,7 +260,9 @@ def _median(timed: list[tuple[float, Any]]) -> float:
 
 
 # --- the browser ------------------------------------------------------------------------------------
-def _browser(client: Any, run: Any) -> dict[str, Any]:
+@contextmanager
+def browsing(client: Any) -> Iterator[tuple[Any, str]]:
+    """A page of a browser that is signed in as a client is, and the address of the server behind it."""
     from django.contrib.staticfiles.handlers import StaticFilesHandler
     from django.core.handlers.wsgi import WSGIHandler
     from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
@@ -265,8 +270,6 @@ def _browser(client: Any, run: Any) -> dict[str, Any]:
 
     server = ThreadedWSGIServer(("127.0.0.1", 0), WSGIRequestHandler)
     server.set_app(StaticFilesHandler(WSGIHandler()))
-    import threading
-
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -275,6 +278,13 @@ def _browser(client: Any, run: Any) -> dict[str, Any]:
         page = browser.new_page(viewport={"width": 1366, "height": 768})
         cookie = client.cookies["sessionid"].value
         page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": address}])
+        yield page, address
+        browser.close()
+    server.shutdown()
+
+
+def _browser(client: Any, run: Any) -> dict[str, Any]:
+    with browsing(client) as (page, address):
         began = time.perf_counter()
         page.goto(f"{address}/runs/{run.pk}/viewer/")
         page.wait_for_selector("#viewer[data-ready]", timeout=60_000)
@@ -287,8 +297,6 @@ def _browser(client: Any, run: Any) -> dict[str, Any]:
                 page.keyboard.press("+")
             page.wait_for_timeout(2500)
             found[name] = _frames(page, ("ArrowRight",) * 3)
-        browser.close()
-    server.shutdown()
     return found
 
 
