@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.urls import reverse
-from playwright.sync_api import Page, TimeoutError, expect
+from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from accounts.models import Role, User
 from accounts.services import create_token, offer_staging
@@ -191,7 +192,7 @@ def fits(page: Page) -> bool:
     """Whether the page is as narrow as the window, once what a script measures has followed the window."""
     try:
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=5_000)
-    except TimeoutError:
+    except PlaywrightTimeout:
         return False
     return True
 

@@ -240,7 +240,7 @@ def test_an_earlier_smear_of_the_patient_moves_along(
     page.get_by_label("Move together").check()
     for key in ("+", "+", "ArrowRight"):
         page.keyboard.press(key)
-    scale_of_both(page, over=2 * scale)
+    scale_of_both(page, over=1.5 * scale)
 
 
 SCALE_OF_BOTH = """(over) => {
@@ -504,6 +504,7 @@ def test_a_second_pathologist_reads_blind_after_a_skip(
     expect(desk).not_to_contain_text("Paul Path called")
     page.keyboard.press("k")
     expect(page.locator("#desk-said")).to_contain_text("Paul Path agrees.")
+    expect(desk).to_be_visible()
     page.keyboard.press("n")
     expect(page.locator("#desk-said")).to_contain_text("Paul Path called it Eosinophil: you differ.")
     expect(desk).to_contain_text("two pathologists differ on 1 cell")
