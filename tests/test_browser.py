@@ -352,6 +352,25 @@ def test_cells_are_called_in_the_gallery_by_key_and_undone(gallery_page, doubted
     assert doubted_run.cells.get(number=7).reviews.filter(undone_at=None).count() == 0
 
 
+def test_undoing_waits_for_the_call_under_way(gallery_page):
+    page, held = gallery_page, []
+    cell_in(page, "blast", 7).click()
+    page.keyboard.press("l")
+    earlier = cell_in(page, "lymphocyte", 7)
+    expect(earlier).to_be_visible()
+    page.route("**/cells/decide/", lambda route: held.append(route))
+    cell_in(page, "neutrophil", 1).click()
+    with page.expect_request("**/cells/decide/"):
+        page.keyboard.press("b")
+    page.keyboard.press("u")
+    expect(cell_in(page, "neutrophil", 1)).to_have_class(re.compile("saving"))
+    expect(earlier).not_to_have_class(re.compile("saving"))
+    held[0].continue_()
+    expect(page.locator("#said")).to_have_text("Cell 1: taken back.")
+    expect(cell_in(page, "neutrophil", 1)).to_be_visible()
+    expect(earlier).to_be_visible()
+
+
 def test_cells_called_blind_stand_unidentified_in_the_gallery(
     quiet_page, live_server, administrator, pathologist, done_run
 ):
@@ -587,6 +606,22 @@ def test_what_somebody_is_typing_is_not_replaced(quiet_page, live_server, clinic
     page.get_by_role("button", name="Send the question").click()
     expect(thread).to_contain_text("Answered meanwhile.")
     expect(thread).to_contain_text("Second, half wr")
+
+
+def test_what_somebody_types_while_a_thread_is_asked_for_stays(quiet_page, live_server, clinician, case):
+    page, held = quiet_page, []
+    sign_in(page, live_server, clinician)
+    page.goto(f"{live_server.url}/cases/{case.pk}/")
+    typing = settled(page, ".thread").get_by_label("Your question to the pathologist")
+    thread = f"{live_server.url}{reverse('cases:questions', args=[case.pk])}*"
+    page.route(thread, lambda route: held.append(route))
+    with page.expect_request(thread):
+        page.evaluate("htmx.trigger(document.body, 'case-changed')")
+    typing.fill("Typed meanwh")
+    with page.expect_response(thread):
+        held[0].continue_()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(typing).to_have_value("Typed meanwh")
 
 
 def test_the_worklist_follows_the_work_and_keeps_the_focus(quiet_page, live_server, clinician, queued_run):

@@ -67,8 +67,12 @@ async function begin() {
   part("gallery").dataset.ready = "yes";
 }
 
-// The same cells with what people said of them meanwhile.
-async function reload() {
+// The same cells with what people said of them meanwhile; calls under way end first, and others begin after it.
+function reload() {
+  return calls ? calls.between(refetch) : refetch();
+}
+
+async function refetch() {
   const columns = await fetched().catch(() => null);
   if (!columns) return;
   cells.columns = columns;
@@ -300,9 +304,12 @@ function refuse(text) {
 
 async function step(way) {
   if (!calls) return;
-  const pile = way === "undo" ? calls.done : calls.undone;
-  const places = (pile.at(-1) ?? []).map(({ number }) => cells.places.get(number));
-  const outcome = await settle(places, calls[way]());
+  const places = [];
+  const begun = (step) => {
+    places.push(...step.map(({ number }) => cells.places.get(number)));
+    grid.saving(places, true);
+  };
+  const outcome = await settle(places, calls[way](begun));
   if (outcome === null) {
     if (!places.length) say(way === "undo" ? words.nothing_undo : words.nothing_redo);
     return;

@@ -30,19 +30,28 @@ export class Calls {
     });
   }
 
-  undo() {
-    return this.#move("done", "undone", (cell) => ({ seen: cell.after, back_to: cell.before }));
+  // `begun` is told which cells it is about, once it is their turn.
+  undo(begun) {
+    return this.#move("done", "undone", begun, (cell) => ({ seen: cell.after, back_to: cell.before }));
   }
 
-  redo() {
-    return this.#move("undone", "done", (cell) => ({ seen: cell.before, back_to: cell.after }));
+  redo(begun) {
+    return this.#move("undone", "done", begun, (cell) => ({ seen: cell.before, back_to: cell.after }));
+  }
+
+  // Reads from the server what no call under way can make stale.
+  between(read) {
+    const mine = this.last.then(read);
+    this.last = mine.catch(() => {});
+    return mine;
   }
 
   // The newest step of one pile goes onto the other; cells that were refused drop out of it. Null without a step.
-  #move(from, to, ask) {
+  #move(from, to, begun, ask) {
     return this.#inTurn(async () => {
       const step = this[from].at(-1);
       if (!step) return null;
+      begun(step);
       const outcome = await this.#post(this.manifest.putBack, step.map((cell) => ({ number: cell.number, ...ask(cell) })));
       this[from].pop();
       const now = new Map(outcome.changed.filter(({ second }) => !second).map(({ number, after }) => [number, after]));

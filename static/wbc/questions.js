@@ -1,11 +1,15 @@
 // What somebody is typing stays: a thread that holds an unsent message is not replaced by a newer one.
 
-document.addEventListener("htmx:beforeRequest", (event) => {
-  const thread = event.detail.elt;
+function keep(event) {
+  const thread = event.detail.requestConfig?.elt ?? event.detail.elt;
   if (!thread.matches(".thread")) return;
   const unsent = [...thread.querySelectorAll("textarea")].some((box) => box.value.trim() || box === document.activeElement);
   if (unsent) event.preventDefault();
-});
+}
+
+// Before it is asked for, and once more when the answer is there: somebody may have begun to type meanwhile.
+document.addEventListener("htmx:beforeRequest", keep);
+document.addEventListener("htmx:beforeSwap", keep);
 
 // The address names the thread before htmx has loaded it: go there once it stands, as a link does.
 document.addEventListener("htmx:afterSettle", (event) => {
