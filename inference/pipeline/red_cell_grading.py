@@ -11,6 +11,7 @@ from inference.pipeline.config import RBC_CLASSES, RBC_GRADES_PERCENT, RBC_SIZES
 from inference.pipeline.figures import Notice, Severity, Share
 from inference.pipeline.red_cell_findings import (
     Diameters,
+    Disagreeing,
     Grade,
     NotGraded,
     RedCellMeasures,
@@ -18,6 +19,7 @@ from inference.pipeline.red_cell_findings import (
     RedClass,
     SizeBasis,
 )
+from inference.pipeline.red_cell_haematology import disagrees
 
 Limits = tuple[float, float, float]
 """From the first two on, in %, a finding is 1+ and 2+; above the third it is 3+."""
@@ -124,6 +126,7 @@ def graded(
         poikilocytosis=poikilocytosis,
         anisocytosis=anisocytosis,
         diameters=sizes,
+        disagreeing=_disagreeing(named),
         flags=(*_flags((*classes, poikilocytosis), count, table), *_uneven(anisocytosis, sizes)),
         notices=(NOT_THE_ANALYSERS, *((RELATIVE,) if named and basis is SizeBasis.RELATIVE else ())),
     )
@@ -152,6 +155,12 @@ def diameters(measured: Sequence[RedCellMeasures]) -> Diameters | None:
 def step(percent: float, limits: Limits) -> int:
     """The grade, 0 to 3, of a share in % by the limits of 1+, 2+ and 3+ in %."""
     return int(percent >= limits[0]) + int(percent >= limits[1]) + int(percent > limits[2])
+
+
+def _disagreeing(named: Sequence[tuple[str, RedCellMeasures]]) -> Disagreeing:
+    found = [label for label, measures in named if disagrees(label, measures)]
+    normal = found.count("normal")
+    return Disagreeing(normal, len(found) - normal)
 
 
 def _anisocytosis(sizes: Diameters | None) -> Grade:
