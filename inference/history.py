@@ -81,7 +81,10 @@ class RedCounts:
 
 def case_red_counts(user: User, case_ids: Collection[UUID]) -> dict[UUID, RedCounts]:
     """The classified red cells of some cases, all images together; one question."""
-    runs = _newest_done(AnalysisRun.objects.filter(lab=user.lab, smear__case__in=case_ids))
+    return _red_counts(_newest_done(AnalysisRun.objects.filter(lab=user.lab, smear__case__in=case_ids)))
+
+
+def _red_counts(runs: QuerySet[AnalysisRun]) -> dict[UUID, RedCounts]:
     named = Cell.objects.filter(run__in=runs.order_by().values("pk"), kind=Kind.RBC).exclude(label="")
     counted = (
         named.annotate(counts_as=selectors.COUNTS_AS, across=DIAMETER)
@@ -118,8 +121,19 @@ def earlier_case(run: AnalysisRun) -> EarlierCase | None:
 
 def both_counts(run: AnalysisRun, earlier: EarlierCase) -> tuple[Counts, Counts]:
     """The counts of an earlier case, of its signed slides, and of the case that a run belongs to."""
+    found = _counts(_both_runs(run, earlier))
+    return found.get(earlier.case_id, Counter()), found.get(run.smear.case_id, Counter())
+
+
+def both_red_counts(run: AnalysisRun, earlier: EarlierCase) -> tuple[Counts, Counts]:
+    """The same for the classified red cells; one question."""
+    found = _red_counts(_both_runs(run, earlier))
+    before, after = found.get(earlier.case_id), found.get(run.smear.case_id)
+    return (before.counts if before else Counter()), (after.counts if after else Counter())
+
+
+def _both_runs(run: AnalysisRun, earlier: EarlierCase) -> QuerySet[AnalysisRun]:
     ours = AnalysisRun.objects.filter(lab=run.lab_id, smear__case=run.smear.case_id)
     theirs = AnalysisRun.objects.filter(lab=run.lab_id, smear__case=earlier.case_id)
     signed = _newest_done(theirs).filter(signed_off_at__isnull=False)
-    found = _counts(_newest_done(ours) | signed)
-    return found.get(earlier.case_id, Counter()), found.get(run.smear.case_id, Counter())
+    return _newest_done(ours) | signed
