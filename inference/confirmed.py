@@ -1,6 +1,6 @@
-"""The white cells of a laboratory that a person confirmed, without anything of a patient."""
+"""The white or red cells of a laboratory that a person confirmed, without anything of a patient."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -43,16 +43,19 @@ class ConfirmedCell:
         return f"{self.smear}_{self.number}"
 
 
-def confirmed(lab: Lab, since: date | None = None, signed_only: bool = False) -> Iterator[ConfirmedCell]:
-    """The confirmed white cells of the newest analysis of each smear of a laboratory: those a person said a
-    class of, whether the machine had said it or not, and no second pathologist still has to. With `since`
-    those confirmed on that day or later."""
+def confirmed(
+    lab: Lab, since: date | None = None, signed_only: bool = False, stream: Kind = Kind.WBC
+) -> Iterator[ConfirmedCell]:
+    """The confirmed cells of a stream, white or red ones, of the newest analysis of each smear of a
+    laboratory: those a person said a class of, whether the machine had said it or not, and no second
+    pathologist still has to. With `since` those confirmed on that day or later."""
     done = AnalysisRun.objects.filter(lab=lab, status=AnalysisRun.Status.DONE)
     runs = selectors.newest(done.exclude(signed_off_at=None) if signed_only else done)
     said = CellReview.objects.filter(undone_at=None, cell__run__in=runs.order_by().values("pk"))
     if since:
         said = said.filter(decided_at__date__gte=since)
-    settled = said.exclude(cell__kind=Kind.RBC).exclude(cell__double_reading__in=selectors.PENDING)
+    own = said.filter(cell__kind=Kind.RBC) if stream is Kind.RBC else said.exclude(cell__kind=Kind.RBC)
+    settled = own.exclude(cell__double_reading__in=selectors.PENDING)
     yield from map(_cell, _whole(settled).iterator(500))
 
 
@@ -78,8 +81,15 @@ def _cell(review: CellReview) -> ConfirmedCell:
         signed_off=run.signed_off_at is not None,
         machine_label=row.label,
         machine_confidence=row.confidence or 0.0,
-        network=records.networks(run)[0],
+        network=_network(records.networks(run), row.kind),
         instance=records.instance(row, outlined=False),
         pixel_um=run.pixel_um,
         crop=row.crop,
     )
+
+
+def _network(used: Sequence[NetworkUsed], kind: str) -> NetworkUsed:
+    """The network that called a cell: the one that names red cells, or the first of those of white ones."""
+    if kind != Kind.RBC:
+        return used[0]
+    return next(network for network in used if network.name == records.RBC_NETWORK)

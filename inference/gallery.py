@@ -99,6 +99,7 @@ def words() -> dict[str, str]:
         "open": _("%(n)s open"),
         "empty": _("No cell of this class is shown."),
         "none": _("This smear has no classified cells of this kind."),
+        "none_reason": _("No cell of this kind has this reason."),
         "none_open": _("No cell of this kind needs review."),
         "call_all": _("Call the chosen cells %(name)s"),
         "choose_all": _("Choose all"),

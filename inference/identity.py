@@ -29,8 +29,40 @@ class ChangeLine:
         return _("beyond counting error") if self.change.beyond else _("within counting error")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class _Compared:
+    """What two counts amount to."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def before(self) -> int:
+        return sum(change.before.count for change in self.changes)
+
+    @property
+    def after(self) -> int:
+        return sum(change.after.count for change in self.changes)
+
+
+@dataclass(frozen=True)
+class RedChanges(_Compared):
+    """The shapes of the red cells of a case compared with those of the patient's last; nobody's identity is
+    doubted for them. Without changes one of the two has no classified red cells."""
+
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def lines(self) -> list[ChangeLine]:
+        """The shapes of which either has a cell."""
+        seen = (change for change in self.changes if change.before.count or change.after.count)
+        return [ChangeLine(names.red_finding_name(one.key), one, False) for one in seen]
+
+    @property
+    def beyond(self) -> list[ChangeLine]:
+        return [line for line in self.lines if line.change.beyond]
+
+
+@dataclass(frozen=True)
+class Identity(_Compared):
     """The comparison of a case with the patient's last; `earlier` None where there is nothing to compare.
 
     `alarming` are the classes that make it doubtful that both are one patient's, and `check` is a person's
@@ -46,14 +78,6 @@ class Identity:
     @property
     def lines(self) -> list[ChangeLine]:
         return [ChangeLine(names.class_name(one.key), one, one in self.alarming) for one in self.changes]
-
-    @property
-    def before(self) -> int:
-        return sum(change.before.count for change in self.changes)
-
-    @property
-    def after(self) -> int:
-        return sum(change.after.count for change in self.changes)
 
     @property
     def is_few(self) -> bool:
@@ -90,6 +114,13 @@ def identity(run: AnalysisRun) -> Identity:
     changes = delta.compare(*history.both_counts(run, earlier))
     alarming = delta.implausible(changes, days)
     return Identity(earlier, days, changes, alarming, _answer(run, earlier, alarming) if alarming else None)
+
+
+def red_changes(run: AnalysisRun, earlier: EarlierCase | None) -> RedChanges:
+    """The red cells of the case of a run against those of the patient's last signed smear."""
+    if earlier is None:
+        return RedChanges()
+    return RedChanges(delta.compare_red(*history.both_red_counts(run, earlier)))
 
 
 def _answer(run: AnalysisRun, earlier: EarlierCase, alarming: tuple[Change, ...]) -> IdentityCheck | None:

@@ -11,7 +11,7 @@ from inference import blind, names, results, review, review_queue, selectors
 from inference.by_hand import CountedByHand, counted_by_hand, machine_counts
 from inference.double_reading import CALLED_TWICE
 from inference.gate import Check, gate, says_open
-from inference.identity import Identity, identity
+from inference.identity import Identity, RedChanges, identity, red_changes
 from inference.models import AnalysisRun, Cell, CellReview, CellSkip, SecondReview
 from inference.pipeline.findings import Aggregate, Kind
 from inference.pipeline.red_cell_findings import RedCells, RedClass
@@ -41,6 +41,10 @@ class Result:
     @cached_property
     def red(self) -> RedCells | None:
         return self.cells.red_cells()
+
+    @cached_property
+    def red_changes(self) -> RedChanges:
+        return red_changes(self.run, self.identity.earlier)
 
     @property
     def red_findings(self) -> tuple[RedClass, ...]:

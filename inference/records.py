@@ -78,7 +78,7 @@ def cell_row(run: AnalysisRun, cell: Cell) -> CellRow:
         polygon=[[int(x), int(y)] for x, y in instance.polygon],
         area_px=instance.area_px,
         segmentation_confidence=instance.confidence,
-        review_reasons=list(cell.review_reasons),
+        review_reasons=[*cell.review_reasons, *cell.noted],
         needs_review=bool(cell.review_reasons),
     )
     if call:
@@ -178,14 +178,15 @@ def cell(row: CellRow, label: str | None = None) -> Cell:
 
     Outline and probabilities, which no figure and no payload needs, stay in the row, and so do the words.
     """
-    reasons, second = tuple(row.review_reasons), second_call(row)
+    reasons = tuple(row.review_reasons)
     return Cell(
         row.number,
         instance(row, outlined=False),
         _call(row, label),
-        reasons,
-        second=second,
+        reasons if row.needs_review else (),
+        second=second_call(row),
         measures=measures(row),
+        noted=() if row.needs_review else reasons,
     )
 
 

@@ -12,15 +12,21 @@ from accounts.types import User
 from inference import history, names
 from inference.history import RedCounts
 from inference.pipeline.config import RBC_CLASSES, RBC_SIZES
-from inference.pipeline.red_cell_findings import RedClass, SizeBasis
-from inference.pipeline.red_cell_grading import POIKILOCYTOSIS_PERCENT, Limits, Sample
+from inference.pipeline.red_cell_findings import Grade, RedClass, SizeBasis
+from inference.pipeline.red_cell_grading import (
+    ANISOCYTOSIS_PERCENT,
+    POIKILOCYTOSIS_PERCENT,
+    Limits,
+    Sample,
+    graded_variation,
+)
 
 from .models import Report
 from .trend_chart import Axis, Point, chart
 from .trends import Sample as Taken
 from .trends import Trend, latest_cases
 
-POIKILOCYTOSIS = "poikilocytosis"
+POIKILOCYTOSIS, ANISOCYTOSIS = "poikilocytosis", "anisocytosis"
 FINDINGS = (*(label for label in RBC_CLASSES if label != "normal"), POIKILOCYTOSIS)
 SHAPELESS = ("normal", "hypochromic", *RBC_SIZES)
 """The classes that are no abnormal shape."""
@@ -37,14 +43,19 @@ class RedTrends:
 
 
 def red_trends(user: User, patient: Any) -> RedTrends:
-    """Every red cell finding of a patient of one's laboratory, in four questions at all times."""
+    """Every red cell finding of a patient of one's laboratory, and the variation of the diameters, in four
+    questions at all times."""
     limits = {**red_cell_grades(user.lab_id), POIKILOCYTOSIS: POIKILOCYTOSIS_PERCENT}
     taken = _taken(user, latest_cases(user, patient), limits)
     if not taken:
         return RedTrends()
     seen = [key for key in FINDINGS if any(points[key].count for _sample, points in taken if key in points)]
+    drawn = [_trend(key, _("% of classified red cells"), taken, limits[key]) for key in seen]
+    if any(ANISOCYTOSIS in points for _sample, points in taken):
+        unit = _("% (coefficient of variation of diameters)")
+        drawn.append(_trend(ANISOCYTOSIS, unit, taken, ANISOCYTOSIS_PERCENT))
     return RedTrends(
-        tuple(_trend(key, taken, limits[key]) for key in seen),
+        tuple(drawn),
         tuple(names.red_finding_name(key) for key in FINDINGS if key not in seen),
     )
 
@@ -82,7 +93,7 @@ def _points_signed(case: Any, red: Mapping[str, Any] | None) -> Points:
     if red is None:
         return {}
     lines = [line for line in (*red["lines"], red[POIKILOCYTOSIS]) if line["key"] in FINDINGS]
-    return {
+    points = {
         line["key"]: Point(
             case.collected_at,
             line["percent"],
@@ -95,6 +106,11 @@ def _points_signed(case: Any, red: Mapping[str, Any] | None) -> Points:
         )
         for line in lines
     }
+    if spread := red.get("spread"):
+        cv = (spread["cv_percent"], spread["cv_low"], spread["cv_high"])
+        count, grade = spread["count"], spread["grade"] or spread["note"]
+        points[ANISOCYTOSIS] = Point(case.collected_at, *cv, True, count, count, grade)
+    return points
 
 
 def _points_now(case: Any, unsigned: Mapping[UUID, RedCounts], limits: Mapping[str, Limits]) -> Points:
@@ -105,20 +121,31 @@ def _points_now(case: Any, unsigned: Mapping[UUID, RedCounts], limits: Mapping[s
     sample = Sample(red.counts.total(), basis)
     shapes = sum(count for label, count in red.counts.items() if label not in SHAPELESS)
     counts = {**red.counts, POIKILOCYTOSIS: shapes}
-    return {
+    points = {
         key: _point(case, sample.graded(key, counts.get(key, 0), limits[key]), sample.count)
         for key in FINDINGS
     }
+    if sizes := red.diameters:
+        cv = (sizes.cv_percent, sizes.cv_low, sizes.cv_high)
+        points[ANISOCYTOSIS] = Point(
+            case.collected_at, *cv, False, sizes.count, sizes.count, _says(graded_variation(sizes))
+        )
+    return points
 
 
 def _point(case: Any, found: RedClass, n: int) -> Point:
     share = found.share
-    grade = found.grade.text or names.grade_note(found.grade)
-    return Point(case.collected_at, share.percent, share.low, share.high, False, share.count, n, grade)
+    cut = (share.percent, share.low, share.high)
+    return Point(case.collected_at, *cut, False, share.count, n, _says(found.grade))
 
 
-def _trend(key: str, taken: Sequence[tuple[Taken, Points]], limits: Limits) -> Trend:
+def _says(grade: Grade) -> str:
+    return grade.text or names.grade_note(grade)
+
+
+def _trend(key: str, unit: str, taken: Sequence[tuple[Taken, Points]], limits: Limits) -> Trend:
     pairs = [(sample, points[key]) for sample, points in taken if key in points]
-    drawn = chart([point for _sample, point in pairs], Axis(limit=limits[1], ends_at=100.0))
+    drawn_limits = tuple(zip(limits, ("1+", "2+"), strict=False))
+    drawn = chart([point for _sample, point in pairs], Axis(limits=drawn_limits, ends_at=100.0))
     kept = tuple((sample, placed) for (sample, _point), placed in zip(pairs, drawn.points, strict=True))
-    return Trend(f"rbc-{key}", names.red_finding_name(key), _("% of classified red cells"), drawn, kept)
+    return Trend(f"rbc-{key}", names.red_finding_name(key), unit, drawn, kept)

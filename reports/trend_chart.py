@@ -31,10 +31,11 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the scale must hold beside the points: the reference range and a limit; `ends_at` is its end."""
+    """What the scale must hold beside the points: the reference range, and limits with what is written at
+    them; `ends_at` is its end."""
 
     reference: tuple[float, float] | None = None
-    limit: float | None = None
+    limits: tuple[tuple[float, str], ...] = ()
     ends_at: float = SCALES[-1]
 
 
@@ -46,7 +47,7 @@ class Chart:
     ticks: tuple[tuple[float, float], ...]
     dates: tuple[tuple[float, datetime, str], ...]
     band: tuple[float, float] | None
-    limit: float | None
+    limits: tuple[tuple[float, str], ...]
 
     @property
     def line(self) -> str:
@@ -67,16 +68,15 @@ def chart(points: Sequence[Point], axis: Axis) -> Chart:
     ends = [(placed[0].x, first, "start"), (placed[-1].x, last, "end")]
     dates = tuple(ends) if first.date() != last.date() else ((placed[0].x, first, "middle"),)
     band = (_y(axis.reference[1], scale), _y(axis.reference[0], scale)) if axis.reference else None
-    limit = _y(axis.limit, scale) if axis.limit is not None and axis.limit <= scale else None
-    return Chart(placed, ticks, dates, band, limit)
+    limits = tuple((_y(limit, scale), label) for limit, label in axis.limits if limit <= scale)
+    return Chart(placed, ticks, dates, band, limits)
 
 
 def _scale(points: Sequence[Point], axis: Axis) -> float:
     values = max(point.value for point in points)
     wanted = max(min(max(point.high for point in points), 1.5 * values), 1.0)
     wanted = max(wanted, axis.reference[1] if axis.reference else 0.0)
-    if axis.limit is not None and values > axis.limit / 4:
-        wanted = max(wanted, axis.limit)
+    wanted = max([wanted, *(limit for limit, _label in axis.limits if values > limit / 4)])
     return next((end for end in SCALES if end >= min(wanted, axis.ends_at)), SCALES[-1])
 
 

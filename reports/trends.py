@@ -114,8 +114,8 @@ def _sample(case: Any, report: dict[str, Any] | None, counts: Mapping[str, int])
 
 def _share_trend(key: str, samples: list[Sample], reference: tuple[float, float] | None) -> Trend:
     points = [_share_point(sample, key) for sample in samples]
-    limit = LEUKEMIA_SHARE if key == "blast" else None
-    drawn = chart(points, Axis(reference, limit, ends_at=100.0))
+    limits = ((LEUKEMIA_SHARE, ""),) if key == "blast" else ()
+    drawn = chart(points, Axis(reference, limits, ends_at=100.0))
     pairs = tuple(zip(samples, drawn.points, strict=True))
     return Trend(key, names.class_name(key), _("% of leukocytes"), drawn, pairs)
 
@@ -138,7 +138,9 @@ def _ratio_trend(
     ]
     if not pairs:
         return None
-    drawn = chart([point for _sample, point in pairs], Axis(None, limit))
+    drawn = chart(
+        [point for _sample, point in pairs], Axis(limits=((limit, ""),) if limit is not None else ())
+    )
     kept = tuple((sample, placed) for (sample, _point), placed in zip(pairs, drawn.points, strict=True))
     return Trend(f"{key}_ratio", name, unit, drawn, kept)
 

@@ -371,6 +371,19 @@ def test_undoing_waits_for_the_call_under_way(gallery_page):
     expect(earlier).to_be_visible()
 
 
+def test_the_gallery_shows_the_cells_of_a_reason_alone(quiet_page, live_server, pathologist, red_run):
+    normal = red_run.cells.filter(kind="RBC", label="normal").first()
+    red_run.cells.filter(pk=normal.pk).update(review_reasons=["measures_disagree"])
+    sign_in(quiet_page, live_server, pathologist)
+    quiet_page.goto(f"{live_server.url}/runs/{red_run.pk}/gallery/?stream=RBC&reason=measures_disagree")
+    expect(quiet_page.locator("#gallery[data-ready]")).to_be_visible()
+    expect(quiet_page.locator("#cells .tile")).to_have_count(1)
+    expect(quiet_page.locator("#hand")).to_contain_text(f"Cell {normal.number} in hand")
+    quiet_page.locator("#reason").select_option("")
+    expect(quiet_page.locator("#cells [data-section=sickle]")).to_be_visible()
+    assert "reason=" not in quiet_page.url
+
+
 def test_cells_called_blind_stand_unidentified_in_the_gallery(
     quiet_page, live_server, administrator, pathologist, done_run
 ):

@@ -15,9 +15,10 @@ from PIL import Image
 
 from inference.confirmed import ConfirmedCell
 from inference.pipeline.cells import crop_box
-from inference.pipeline.config import WBC_CLASSES, Config
+from inference.pipeline.config import RBC_CLASSES, WBC_CLASSES, Config
+from inference.pipeline.findings import Kind
 from inference.pseudonyms import DIGITS, TRAIN, VAL
-from inference.training.exports import EXPORT_FORMAT, MANIFEST
+from inference.training.exports import EXPORT_FORMAT, MANIFEST, RED_EXPORT_FORMAT
 from inference.training.labels import BOX_COLUMN, INDEX, PIXEL_COLUMN
 
 CELLS = "cells"
@@ -56,12 +57,44 @@ class NotAnExport(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """What an export of a stream of cells calls itself, the classes that people can give, and what it is."""
+
+    format: str
+    classes: tuple[str, ...]
+    content: str
+
+
+STREAMS = {
+    Kind.WBC: Stream(
+        EXPORT_FORMAT,
+        WBC_CLASSES,
+        "White cells whose class a person of the laboratory confirmed or corrected in the review"
+        " of a smear. Mostly cells that the network was unsure of, and blasts.",
+    ),
+    Kind.RBC: Stream(
+        RED_EXPORT_FORMAT,
+        (*RBC_CLASSES, "artifact"),
+        "Red cells whose class a person of the laboratory confirmed or corrected in the review of a smear."
+        " Mostly unsure cells of the classes that a grade rests on, and cells that people looked for. Of"
+        " macrocytes and microcytes the measured diameter made the machine's call.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class About:
-    """Whose cells they are, under which terms they may be used, and how they were chosen."""
+    """Whose cells they are, under which terms they may be used, how they were chosen, and whether they are
+    white or red."""
 
     laboratory: str
     licence: str
     selection: Mapping[str, Any]
+    kind: Kind = Kind.WBC
+
+    @property
+    def stream(self) -> Stream:
+        return STREAMS[self.kind]
 
 
 def write_export(cells: Iterable[ConfirmedCell], out: Path, about: About) -> dict[str, Any]:
@@ -69,10 +102,10 @@ def write_export(cells: Iterable[ConfirmedCell], out: Path, about: About) -> dic
 
     The same cells give the same bytes. Returns the manifest. Raises NotAnExport for any other folder.
     """
-    before = _earlier(out, about.laboratory)
+    before = _earlier(out, about)
     (out / CELLS).mkdir(parents=True, exist_ok=True)
     # Until the end it is an export that is not whole: it can be written again, and nobody learns from it.
-    _write(out / MANIFEST, _json({"format": EXPORT_FORMAT, "laboratory": about.laboratory}))
+    _write(out / MANIFEST, _json({"format": about.stream.format, "laboratory": about.laboratory}))
     left_out: Counter[str] = Counter(without_picture=0, contradictory=0)
     written = list(_written(cells, out, left_out))
     rows = sorted(_agreeing(written, left_out), key=lambda row: str(row["file"]))
@@ -85,19 +118,19 @@ def write_export(cells: Iterable[ConfirmedCell], out: Path, about: About) -> dic
     return manifest
 
 
-def _earlier(out: Path, laboratory: str) -> list[str]:
-    """Return the pictures of an earlier export of the laboratory in a folder."""
+def _earlier(out: Path, about: About) -> list[str]:
+    """Return the pictures of an earlier export of the laboratory, of the same stream, in a folder."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return []
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        same = manifest["format"] == EXPORT_FORMAT and manifest["laboratory"] == laboratory
+        same = manifest["format"] == about.stream.format and manifest["laboratory"] == about.laboratory
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same:
         raise NotAnExport(
-            f"{out} is not empty and holds no earlier export of {laboratory}. Name a new or empty folder, or"
-            " that of an earlier export."
+            f"{out} is not empty and holds no earlier export of {about.laboratory} of these cells. Name a new"
+            " or empty folder, or that of an earlier export."
         )
     return [f"{CELLS}/{path.name}" for path in (out / CELLS).glob("*.png") if OURS.fullmatch(path.name)]
 
@@ -158,17 +191,17 @@ def _manifest(rows: Sequence[Row], left_out: Mapping[str, int], about: About) ->
     networks = Counter((row["network"], row["version"], row["sha256"]) for row in rows)
     days = sorted(row["confirmed_on"] for row in rows)
     return {
-        "format": EXPORT_FORMAT,
+        "format": about.stream.format,
         "laboratory": about.laboratory,
         "licence": about.licence,
         "intended_use": "For Research Use Only. Not for use in diagnostic procedures.",
-        "content": "White cells whose class a person of the laboratory confirmed or corrected in the review"
-        " of a smear. Mostly cells that the network was unsure of, and blasts.",
+        "content": about.stream.content,
+        "classes": list(about.stream.classes),
         "selection": dict(about.selection),
         "cells": len(rows),
         "corrected": sum(row["label"] != row["machine_label"] for row in rows),
         "per_class": {
-            part: {label: count[label] for label in WBC_CLASSES if count[label]}
+            part: {label: count[label] for label in about.stream.classes if count[label]}
             for part, count in parts.items()
         },
         **{name: len({row[key] for row in rows}) for name, key in COUNTED.items()},

@@ -105,6 +105,14 @@ class Between:
             return Verdict.CONTRADICTS
         return Verdict.SUPPORTS if self.fits[0] <= value <= self.fits[1] else Verdict.NOT_KNOWN
 
+    def beyond(self, cell: Measures) -> float:
+        """How far a cell lies outside `may`: the distance from the limit that it passes, over that limit; 0
+        within both, and where the feature was not measured."""
+        value, (low, high) = getattr(cell, self.feature), self.may
+        if value is None or low <= value <= high:
+            return 0.0
+        return float((value - high) / high if value > high else (low - value) / low)
+
 
 @dataclass(frozen=True, slots=True)
 class Named:

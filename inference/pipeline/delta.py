@@ -1,16 +1,22 @@
-"""Two differentials of one patient: what changed beyond counting error, and what no patient does so soon."""
+"""Two counts of one patient, of white cells or of red: what changed beyond counting error, and which change
+of a differential no patient shows so soon."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import binomtest, fisher_exact
 
 from inference.pipeline.aggregation import FEW_CELLS, share
-from inference.pipeline.config import DIFFERENTIAL_CLASSES
+from inference.pipeline.config import DIFFERENTIAL_CLASSES, RBC_CLASSES, shape_of
 from inference.pipeline.findings import Share
 
 ERROR = 0.05
 """How often two counts of the same blood may be said to differ in any class, by chance."""
+
+RED_SHAPES = tuple(dict.fromkeys(map(shape_of, RBC_CLASSES)))
+"""The shapes of red cells that are compared, in the order of the taxonomy. Macrocytes and microcytes are
+normal ones here: they are told by the pixel size, which two smears need not know equally well."""
 
 SOON_DAYS, LATE_DAYS = 3.0, 14.0
 PLAUSIBLE: Mapping[str, tuple[float, float]] = {
@@ -46,7 +52,9 @@ class Change:
         return max(0.0, self.low, -self.high)
 
 
-def compare(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Change, ...]:
+def compare(
+    before: Mapping[str, int], after: Mapping[str, int], classes: Sequence[str] = DIFFERENTIAL_CLASSES
+) -> tuple[Change, ...]:
     """Compare two counts class by class.
 
     Tested by Fisher's exact test (Fisher 1935), with the interval of the difference of two proportions by
@@ -55,20 +63,38 @@ def compare(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Change
     pairs at most.
 
     Args:
-        before, after: cells by class; other classes than the differential's are left out.
+        before, after: cells by class; other classes than `classes` are left out.
+        classes: those that make up the 100 %; at first those of the differential.
 
     Returns:
-        One change for each class of the differential; none where one of the two counted nothing.
+        One change for each class; none where one of the two counted nothing.
     """
-    totals = tuple(sum(counts.get(key, 0) for key in DIFFERENTIAL_CLASSES) for counts in (before, after))
+    totals = tuple(sum(counts.get(key, 0) for key in classes) for counts in (before, after))
     if not all(totals):
         return ()
-    return tuple(_change(key, before, after, totals) for key in DIFFERENTIAL_CLASSES)
+    level = ERROR / len(classes)
+    pairs = {key: tuple(zip((before.get(key, 0), after.get(key, 0)), totals, strict=True)) for key in classes}
+    return tuple(_change(key, first, second, level) for key, (first, second) in pairs.items())
 
 
-def _change(key: str, before: Mapping[str, int], after: Mapping[str, int], totals: tuple[int, ...]) -> Change:
-    level = ERROR / len(DIFFERENTIAL_CLASSES)
-    first, second = (before.get(key, 0), totals[0]), (after.get(key, 0), totals[1])
+def compare_red(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[Change, ...]:
+    """Compare the shapes of the classified red cells of two smears, as `compare` does, corrected for all
+    shapes.
+
+    Args:
+        before, after: red cells by their class of RBC_CLASSES.
+    """
+    return compare(_by_shape(before), _by_shape(after), RED_SHAPES)
+
+
+def _by_shape(counts: Mapping[str, int]) -> Counter[str]:
+    shapes: Counter[str] = Counter()
+    for key, count in counts.items():
+        shapes[shape_of(key)] += count
+    return shapes
+
+
+def _change(key: str, first: tuple[int, int], second: tuple[int, int], level: float) -> Change:
     table = [[first[0], first[1] - first[0]], [second[0], second[1] - second[0]]]
     beyond = bool(fisher_exact(table).pvalue < level)
     low, high = newcombe(first, second, 1 - level)

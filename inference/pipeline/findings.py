@@ -228,10 +228,11 @@ class Remediation:
 class Cell:
     """An instance that counted as a cell, with whatever is known about it so far.
 
-    `call` is None for cells that no network has classified, `second` where there is no second network,
-    `remediation` where nothing else was tried, `reading` where no second reader looked, `description` where
-    nobody has to look at the cell, `measures` but for classified red cells; `crop` is the square the
-    classifier saw, uint8 RGB (side, side, 3).
+    `review_reasons` say why a person is asked to look, and `noted` what speaks against a call that nobody is
+    asked about. `call` is None for cells that no network has classified, `second` where there is no second
+    network, `remediation` where nothing else was tried, `reading` where no second reader looked,
+    `description` where nobody has to look at the cell, `measures` but for classified red cells; `crop` is the
+    square the classifier saw, uint8 RGB (side, side, 3).
     """
 
     cell_id: int
@@ -245,6 +246,7 @@ class Cell:
     reading: Reading | None = None
     description: Description | None = None
     measures: RedCellMeasures | None = None
+    noted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

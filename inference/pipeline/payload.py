@@ -40,6 +40,7 @@ def _detection(cell: Cell) -> dict[str, Any]:
         **({"second_call": second_call(cell.second)} if cell.second else {}),
         **({"description": description(cell.description)} if cell.description else {}),
         **({"measures": measures(cell.measures)} if cell.measures else {}),
+        **({"noted": list(cell.noted)} if cell.noted else {}),
     }
 
 
@@ -122,6 +123,7 @@ def red_cells_part(red: RedCells | None, total: int) -> dict[str, Any]:
             "interval_95": _interval(red.poikilocytosis.share),
             "grade": _grade(red.poikilocytosis.grade),
         },
+        "measures_disagree": asdict(red.disagreeing),
         "diameter": _diameters(red),
         "anisocytosis_cv": _round(red.diameters.cv_percent, 2) if red.diameters else None,
         "anisocytosis_grade": _grade(red.anisocytosis),

@@ -19,7 +19,7 @@ from inference.pipeline.networks.runtime import Network
 from inference.pipeline.reasons import Circumstances, review_reasons
 from inference.pipeline.red_cell_findings import RedCells
 from inference.pipeline.red_cell_grading import graded
-from inference.pipeline.red_cell_haematology import disagrees
+from inference.pipeline.red_cell_haematology import contradiction, disagrees
 from inference.pipeline.red_cell_measures import compared_um, diameter_px, final_label, measure
 from inference.pipeline.seen_colours import SeenColours
 from inference.pipeline.seen_filter import SeenFilter
@@ -35,6 +35,13 @@ BORDER = 2
 
 FIRST_REVIEWED = ("sickle", "schistocyte", "malaria_infected")
 """The findings of which a few cells matter; their cells are put before a person first."""
+
+NORMAL_REVIEWED = 5
+"""At most so many of the places in the queue are for cells called normal whose measures contradict that: a
+quarter of the usual 20, as a contradiction finds few wrong calls (docs/red_cells.md) and the other places
+are for calls that a grade rests on."""
+
+DISAGREE = "measures_disagree"
 
 
 def red_cell_network(folder: Path = registry.WEIGHTS) -> Network | None:
@@ -183,28 +190,50 @@ def red_cells(found: Sequence[Cell], config: Config) -> RedCells:
 def reviewed(found: Sequence[Cell], red: RedCells, config: Config) -> tuple[list[Cell], tuple[Notice, ...]]:
     """Say which red cells a person should look at.
 
-    Only cells whose class matters count: one that has a grade of its own, or whose grade is open. Of those
-    that are unsure at most `config.rbc_reviewed` get their reasons, the ones of which few matter first, and
-    then the least sure; how many more there are is noticed.
+    At most `config.rbc_reviewed` get their reasons. `NORMAL_REVIEWED` of these are cells called normal, the
+    most contradicted ones. The others are unsure cells whose class matters, that is has a grade of its own or
+    one that is open: those of which few matter first, and then the least sure; how many more of these there
+    are is noticed. On all other cells that their measures contradict this is noted, and nobody is asked.
     """
-    matter = {one.label for one in red.classes if one.label != "normal" and one.grade.high}
+    matter = {one.label for one in red.classes if one.label != NORMAL and one.grade.high}
+    reasons = [_reasons(cell, config) for cell in found]
     doubted = [
-        (place, reasons)
+        place
         for place, cell in enumerate(found)
-        if cell.call and cell.call.label in matter and (reasons := _reasons(cell, config))
+        if cell.call and cell.call.label in matter and reasons[place]
     ]
-    doubted.sort(key=lambda item: _urgency(found[item[0]]))
-    cells_now = list(found)
-    for place, reasons in doubted[: config.rbc_reviewed]:
-        cells_now[place] = replace(found[place], review_reasons=reasons)
-    return cells_now, _beyond(len(doubted), config.rbc_reviewed)
+    doubted.sort(key=lambda place: _urgency(found[place]))
+    normal = _most_contradicted(found)[: min(NORMAL_REVIEWED, config.rbc_reviewed)] if red.is_graded else []
+    room = config.rbc_reviewed - len(normal)
+    asked = {*normal, *doubted[:room]}
+    cells_now = [
+        _with(cell, why, place in asked) for place, (cell, why) in enumerate(zip(found, reasons, strict=True))
+    ]
+    return cells_now, _beyond(len(doubted), room)
+
+
+def _most_contradicted(found: Sequence[Cell]) -> list[int]:
+    """The places of the cells called normal that their measures contradict, the furthest out first."""
+    beyond = {
+        place: contradiction(NORMAL, cell.measures)
+        for place, cell in enumerate(found)
+        if cell.call and cell.call.label == NORMAL and cell.measures
+    }
+    return sorted((place for place, by in beyond.items() if by > 0), key=lambda place: -beyond[place])
+
+
+def _with(cell: Cell, reasons: tuple[str, ...], is_asked: bool) -> Cell:
+    """Of the reasons that put nobody to a cell only contradicting measures are kept."""
+    if is_asked:
+        return replace(cell, review_reasons=reasons)
+    return replace(cell, noted=(DISAGREE,)) if DISAGREE in reasons else cell
 
 
 def _reasons(cell: Cell, config: Config) -> tuple[str, ...]:
     if cell.call is None or cell.measures is None:
         return ()
     reasons = review_reasons(cell.call, Circumstances(), config)
-    return (*reasons, "measures_disagree") if disagrees(cell.call.label, cell.measures) else reasons
+    return (*reasons, DISAGREE) if disagrees(cell.call.label, cell.measures) else reasons
 
 
 def _urgency(cell: Cell) -> tuple[bool, float]:

@@ -87,11 +87,25 @@ class Diameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreeing:
+    """How many classified red cells have measures that contradict what they are called, by whether they are
+    called normal or anything else."""
+
+    called_normal: int = 0
+    called_abnormal: int = 0
+
+    @property
+    def count(self) -> int:
+        return self.called_normal + self.called_abnormal
+
+
+@dataclass(frozen=True, slots=True)
 class RedCells:
     """The red cells of a smear: `total` counted, `classified` a sample of them spread evenly over the tiles.
 
     `classes` holds every class of the taxonomy in its order, `abnormal` the share of all but the normal ones,
-    `poikilocytosis` that of abnormal shapes. `flags` stand on the lower ends of the intervals.
+    `poikilocytosis` that of abnormal shapes. `flags` stand on the lower ends of the intervals. `disagreeing`
+    are the cells whose measures contradict their class as it counts.
     """
 
     total: int
@@ -102,8 +116,14 @@ class RedCells:
     poikilocytosis: RedClass
     anisocytosis: Grade
     diameters: Diameters | None
+    disagreeing: Disagreeing = Disagreeing()
     flags: tuple[Notice, ...] = ()
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether enough were classified for grades."""
+        return self.poikilocytosis.grade.value is not None
 
     def of(self, label: str) -> RedClass:
         """Return one class by its label; raises StopIteration for none of the taxonomy."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from inference.pipeline.config import RBC_CLASSES, RBC_GRADES_PERCENT, RBC_SIZES
 from inference.pipeline.figures import Notice, Severity, Share
 from inference.pipeline.red_cell_findings import (
     Diameters,
+    Disagreeing,
     Grade,
     NotGraded,
     RedCellMeasures,
@@ -18,6 +19,7 @@ from inference.pipeline.red_cell_findings import (
     RedClass,
     SizeBasis,
 )
+from inference.pipeline.red_cell_haematology import disagrees
 
 Limits = tuple[float, float, float]
 """From the first two on, in %, a finding is 1+ and 2+; above the third it is 3+."""
@@ -113,7 +115,7 @@ def graded(
     shapes = sum(one.share.count for one in classes if one.label not in ("normal", "hypochromic", *RBC_SIZES))
     poikilocytosis = sample.graded("poikilocytosis", shapes, POIKILOCYTOSIS_PERCENT)
     sizes = diameters([measures for _, measures in named])
-    anisocytosis = _anisocytosis(sizes)
+    anisocytosis = graded_variation(sizes)
     table = {**limits, "poikilocytosis": POIKILOCYTOSIS_PERCENT}
     return RedCells(
         total=total,
@@ -124,6 +126,7 @@ def graded(
         poikilocytosis=poikilocytosis,
         anisocytosis=anisocytosis,
         diameters=sizes,
+        disagreeing=_disagreeing(named),
         flags=(*_flags((*classes, poikilocytosis), count, table), *_uneven(anisocytosis, sizes)),
         notices=(NOT_THE_ANALYSERS, *((RELATIVE,) if named and basis is SizeBasis.RELATIVE else ())),
     )
@@ -135,18 +138,32 @@ def grade(share: Share, limits: Limits) -> Grade:
 
 
 def diameters(measured: Sequence[RedCellMeasures]) -> Diameters | None:
-    """Mean, median and spread of the diameters of red cells; None of fewer than two.
-
-    The interval of the coefficient of variation is the normal one, cv (1 ± 1.96 / √(2n)).
-    """
-    if len(measured) < 2:
-        return None
+    """Mean, median and spread of the diameters of red cells; None of fewer than two."""
     relative = np.array([one.relative_diameter for one in measured])
-    cv = 100 * float(relative.std(ddof=1) / relative.mean())
-    margin = 1.96 / (2 * len(measured)) ** 0.5
+    spread = variation(len(relative), float(relative.sum()), float(np.square(relative).sum()))
+    if spread is None:
+        return None
     um = [one.diameter_um for one in measured if one.diameter_um is not None]
     mean, median = (float(np.mean(um)), float(np.median(um))) if um else (None, None)
-    return Diameters(len(measured), mean, median, cv, cv * (1 - margin), cv * (1 + margin))
+    return replace(spread, mean_um=mean, median_um=median)
+
+
+def variation(count: int, total: float, squares: float) -> Diameters | None:
+    """The spread of diameters by their sums, without mean and median; None of fewer than two.
+
+    The interval of the coefficient of variation is the normal one, cv (1 ± 1.96 / √(2n)).
+
+    Args:
+        count: how many cells, n.
+        total, squares: sums of their diameters and of the squares of these, relative to the median of each
+            smear, so that the figures stand near 1.
+    """
+    if count < 2:
+        return None
+    variance = max(0.0, (squares - total * total / count) / (count - 1))
+    cv = 100 * variance**0.5 / (total / count)
+    margin = 1.96 / (2 * count) ** 0.5
+    return Diameters(count, None, None, cv, cv * (1 - margin), cv * (1 + margin))
 
 
 def step(percent: float, limits: Limits) -> int:
@@ -154,7 +171,14 @@ def step(percent: float, limits: Limits) -> int:
     return int(percent >= limits[0]) + int(percent >= limits[1]) + int(percent > limits[2])
 
 
-def _anisocytosis(sizes: Diameters | None) -> Grade:
+def _disagreeing(named: Sequence[tuple[str, RedCellMeasures]]) -> Disagreeing:
+    found = [label for label, measures in named if disagrees(label, measures)]
+    normal = found.count("normal")
+    return Disagreeing(normal, len(found) - normal)
+
+
+def graded_variation(sizes: Diameters | None) -> Grade:
+    """Grade the coefficient of variation of diameters, and the ends of its interval, as anisocytosis."""
     if sizes is None or sizes.count < LEAST_CELLS:
         return Grade(None, not_graded=NotGraded.FEW_CELLS)
     value, low, high = (

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from inference.pipeline.config import shape_of
-from inference.pipeline.criteria import Between, Part, Source, Verdict
+from inference.pipeline.criteria import Between, Part, Source
 from inference.pipeline.red_cell_findings import RedCellMeasures
 
 Span = tuple[float, float]
@@ -58,6 +58,16 @@ def criteria_of(label: str) -> tuple[Between, ...]:
     return MEASURED.get(shape_of(label), ())
 
 
+def contradiction(label: str, measures: RedCellMeasures) -> float:
+    """How far the measures of a cell contradict the shape it is called, as a share.
+
+    Of the measure that is furthest out, the distance from the limit of the class that it passes, over that
+    limit: an elongation of 1.62 in a cell called normal, which may have 1.35, gives 0.2. 0 where nothing
+    contradicts. The limits are those of `MEASURED`.
+    """
+    return max((one.beyond(measures) for one in criteria_of(label)), default=0.0)
+
+
 def disagrees(label: str, measures: RedCellMeasures) -> bool:
     """Whether the measures of a cell contradict the shape it is called."""
-    return any(one.verdict(measures, {}) is Verdict.CONTRADICTS for one in criteria_of(label))
+    return contradiction(label, measures) > 0

@@ -13,6 +13,9 @@ from inference.training.labels import INDEX, Row, rows_of, samples
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL, Laboratory
 
 EXPORT_FORMAT = "wbc-portal confirmed white cells 1"
+RED_EXPORT_FORMAT = "wbc-portal confirmed red cells 1"
+"""What the manifest of an export of red cells says. No training of this package takes one."""
+
 MANIFEST = "manifest.json"
 NEEDED = ("file", "label", "split", "patient", "sha1")
 
@@ -66,10 +69,15 @@ def _read(folder: Path) -> Export:
     try:
         data = (folder / MANIFEST).read_bytes()
         manifest = json.loads(data)
-        written_by_us = manifest["format"] == EXPORT_FORMAT
+        said = manifest["format"]
     except (OSError, ValueError, KeyError, TypeError):
-        written_by_us = False
-    if not written_by_us:
+        said = ""
+    if said == RED_EXPORT_FORMAT:
+        raise UnusableExport(
+            f"{folder} holds an export of red cells. --extra takes white cells only: those that manage.py"
+            " export_labels wrote without --cells red."
+        )
+    if said != EXPORT_FORMAT:
         raise UnusableExport(
             f"{folder} holds no export of confirmed cells ({MANIFEST}). --extra takes the folder that"
             " manage.py export_labels wrote."

@@ -15,7 +15,7 @@ const part = (id) => document.getElementById(id);
 const address = new URL(location.href);
 const KEPT = "wbc-gallery-view";
 const kept = { order: "unsure", size: 96, pairs: {}, ...JSON.parse(localStorage.getItem(KEPT)) };
-const view = { stream: "", waiting: false, compare: false, several: false, inHand: -1, anchor: -1, chosen: new Set() };
+const view = { stream: "", waiting: false, reason: "", compare: false, several: false, inHand: -1, anchor: -1, chosen: new Set() };
 const marks = new Map(legend.classes.map((mark) => [mark.key, mark]));
 const place = new Place(manifest);
 const calls = manifest.mayDecide ? new Calls(manifest, { words, changed: showSteps }) : null;
@@ -60,6 +60,7 @@ async function begin() {
   const filled = manifest.streams.filter(({ key }) => cells.inStream(key));
   const first = manifest.streams.find(({ key }) => key === wanted) ?? filled[0] ?? manifest.streams[0];
   showStreams();
+  showReasons();
   show(first.key, asked);
   part("cells").setAttribute("aria-busy", "false");
   const section = asked < 0 && address.searchParams.get("class");
@@ -99,6 +100,16 @@ function showStreams() {
   }));
 }
 
+// The reasons to choose from; one that was asked for may have no cell.
+function showReasons() {
+  const wanted = address.searchParams.get("reason");
+  const known = new Set(cells.reasons());
+  const options = legend.reasons.filter((reason) => known.has(reason) || reason.key === wanted);
+  part("reason").append(...options.map(({ key, name }) => new Option(name, key)));
+  part("reason").value = view.reason = options.some(({ key }) => key === wanted) ? wanted : "";
+  part("reasons").hidden = !options.length;
+}
+
 function show(key, inHand = -1) {
   view.stream = key;
   view.chosen.clear();
@@ -119,12 +130,12 @@ function shownKeys(found) {
 
 // Every cell into the section that it stands in now.
 function arrange() {
-  const found = cells.sections(view.stream, kept.order, view.waiting);
+  const found = cells.sections(view.stream, kept.order, { openOnly: view.waiting, reason: view.reason });
   const counts = cells.counts(view.stream);
   part("cells").classList.toggle("compared", view.compare);
   const keys = shownKeys(found);
   if (keys.length) grid.render(keys.map((key) => sectionOf(key, found.get(key) ?? [], counts.get(key))));
-  else grid.note(view.waiting ? words.none_open : words.none);
+  else grid.note(view.waiting ? words.none_open : view.reason ? words.none_reason : words.none);
   grid.choose(view.chosen);
   grid.heat(grid.heatOn);
   if (!grid.flat.includes(view.inHand)) view.inHand = grid.flat[0] ?? -1;
@@ -405,6 +416,14 @@ part("size").addEventListener("input", (event) => resize(event.target.value));
 part("order").addEventListener("change", (event) => {
   kept.order = event.target.value;
   keep();
+  arrange();
+});
+part("reason").addEventListener("change", (event) => {
+  view.reason = event.target.value;
+  if (view.reason) address.searchParams.set("reason", view.reason);
+  else address.searchParams.delete("reason");
+  history.replaceState(null, "", address);
+  chooseNone();
   arrange();
 });
 for (const id of ["left", "right"]) part(id).addEventListener("change", compareOther);

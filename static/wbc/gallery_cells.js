@@ -55,11 +55,23 @@ export class Cells {
     return confidence[one] - confidence[other] || number[one] - number[other];
   }
 
-  // The cells of a stream by section, each section in the order that was chosen.
-  sections(stream, order, openOnly) {
+  hasReason(place, key) {
+    return Boolean(this.columns.reasons[place] & (1 << this.legend.reasons.findIndex((reason) => reason.key === key)));
+  }
+
+  // The reasons that any cell has.
+  reasons() {
+    const all = this.columns.reasons.reduce((bits, more) => bits | more, 0);
+    return this.legend.reasons.filter((_reason, bit) => all & (1 << bit));
+  }
+
+  // The cells of a stream by section, each section in the order that was chosen; of open ones and those of a reason
+  // alone where that is asked.
+  sections(stream, order, { openOnly, reason }) {
     const found = new Map();
+    const hidden = (place) => (openOnly && !this.isOpen(place)) || (reason && !this.hasReason(place, reason));
     for (let place = 0; place < this.count; place++) {
-      if (this.stream[place] !== stream || (openOnly && !this.isOpen(place))) continue;
+      if (this.stream[place] !== stream || hidden(place)) continue;
       const key = this.section(place);
       if (found.has(key)) found.get(key).push(place);
       else found.set(key, [place]);

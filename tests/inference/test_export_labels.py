@@ -17,9 +17,10 @@ from accounts.models import AuditEvent
 from cases.services import create_case, create_patient
 from inference import pictures, review, runs, selectors, tasks
 from inference.models import CellReview
+from inference.pipeline.config import RBC_CLASSES
 from inference.pseudonyms import TRAIN, VAL, part_of, pseudonym
 from inference.training.crops import SIDE, cut
-from inference.training.exports import read_exports
+from inference.training.exports import UnusableExport, read_exports
 from inference.training.labels import samples
 from tests.inference.learning import analysed, signed
 
@@ -237,3 +238,42 @@ def test_an_export_of_one_patient_is_not_learnt_from(lab, confirmed_run, tmp_pat
     export(lab, tmp_path / "out")
     with pytest.raises(Exception, match="has no cells for"):
         read_exports([tmp_path / "out"])
+
+
+@pytest.fixture
+def red_confirmed(red_run, pathologist):
+    """Of the red cells one was corrected, one confirmed, one called no cell; a white cell was confirmed."""
+    for label, said in (("target", "stomatocyte"), ("sickle", "sickle"), ("normal", "artifact")):
+        cell = red_run.cells.filter(kind="RBC", label=label).first()
+        # Every picture differs, as those of different cells do.
+        picture = np.random.default_rng(cell.number).integers(0, 255, (64, 64, 3), np.uint8)
+        cell.crop.save("picture.png", SimpleUploadedFile("x.png", pictures.png(picture)))
+        review.decide(pathologist, cell, said)
+    review.decide(pathologist, red_run.cells.get(number=5), "lymphocyte")
+    return red_run
+
+
+def test_red_cells_are_exported_apart(lab, red_confirmed, tmp_path):
+    rows = export(lab, tmp_path / "red", cells="red")
+    said = {(row["machine_label"], row["label"]) for row in rows}
+    assert said == {("target", "stomatocyte"), ("sickle", "sickle"), ("normal", "artifact")}
+    assert {(row["network"], row["sha256"]) for row in rows} == {("rbc", "ef" * 32)}
+    assert {pictures.pixels(tmp_path / "red" / row["file"]).shape for row in rows} == {(64, 64, 3)}
+    # A box of 16 px in a square of 20 px, shown as 64 px.
+    x0, _, x1, _ = map(float, rows[0]["box_x0_y0_x1_y1"].split())
+    assert x1 - x0 == pytest.approx(64 * 16 / 20, abs=4)
+    manifest = json.loads((tmp_path / "red" / "manifest.json").read_text())
+    assert manifest["classes"] == [*RBC_CLASSES, "artifact"]
+    assert manifest["content"].startswith("Red cells")
+    counted = manifest["per_class"][rows[0]["split"]]
+    assert counted == {"sickle": 1, "stomatocyte": 1, "artifact": 1}
+    assert AuditEvent.objects.get(verb="labels.export").detail["stream"] == "red"
+    assert [row["label"] for row in export(lab, tmp_path / "white")] == ["lymphocyte"]
+
+
+def test_red_and_white_cells_share_no_folder_and_no_training(lab, red_confirmed, tmp_path):
+    export(lab, tmp_path / "red", cells="red")
+    with pytest.raises(CommandError, match="holds no earlier export of .* of these cells"):
+        export(lab, tmp_path / "red")
+    with pytest.raises(UnusableExport, match="holds an export of red cells"):
+        read_exports([tmp_path / "red"])

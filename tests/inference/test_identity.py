@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent
 from inference import identity_review, review
-from inference.identity import identity
+from inference.identity import identity, red_changes
 from inference.models import IdentityCheck
 from tests.counted import CLL, HEALTHY, INFECTED, analysed, case_after, signed_off
 
@@ -15,9 +15,9 @@ from tests.counted import CLL, HEALTHY, INFECTED, analysed, case_after, signed_o
 def after(case, field_file, findings, pathologist):
     """The patient's next smear, so many days after a first one that was signed off."""
 
-    def make(first, days, counts):
-        signed_off(pathologist, analysed(case, field_file(seed=1), findings, first))
-        return analysed(case_after(case, days), field_file(seed=2), findings, counts)
+    def make(first, days, counts, reds=(None, None)):
+        signed_off(pathologist, analysed(case, field_file(seed=1), findings, first, reds[0]))
+        return analysed(case_after(case, days), field_file(seed=2), findings, counts, reds[1])
 
     return make
 
@@ -124,3 +124,44 @@ def test_pages_say_it_before_sign_off(after, pathologist, clinician, client_for)
     answered = desk.get(page).content.decode()
     assert "Identity checked." in answered
     assert "Labels compared." in answered
+
+
+SICKLED = {"normal": 150, "sickle": 30, "macrocyte": 20}
+TRANSFUSED = {"normal": 197, "sickle": 2, "target": 1}
+
+
+def test_red_cells_are_compared_as_they_count_and_doubt_nobody(after, pathologist):
+    run = after(HEALTHY, 1, HEALTHY, (SICKLED, TRANSFUSED))
+    found = identity(run)
+    red = red_changes(run, found.earlier)
+    assert (red.before, red.after) == (200, 200)
+    assert [line.change.key for line in red.lines] == ["normal", "sickle", "target"]
+    assert {line.name: line.change.after.count for line in red.beyond} == {"Normal": 197, "Sickle cell": 2}
+    assert not found.is_open and not found.beyond
+    review.decide(pathologist, run.cells.filter(label="target").first(), "artifact")
+    assert red_changes(run, found.earlier).after == 199
+    for cell in run.cells.filter(label="sickle"):
+        review.decide(pathologist, cell, "normal")
+    assert identity(run).alarming == ()
+    review.sign_off(pathologist, run)
+
+
+def test_the_panel_has_the_red_cells_of_both(after, clinician, client_for):
+    run = after(HEALTHY, 1, HEALTHY, (SICKLED, TRANSFUSED))
+    shown = client_for(clinician).get(reverse("inference:run", args=[run.pk])).content.decode()
+    assert "Red cells beyond counting error:" in shown and "Red cells, shape by shape" in shown
+    assert "15.0 → <strong>1.0 %</strong>" in shown
+
+
+def test_without_red_cells_in_both_nothing_of_them_is_compared(after, clinician, client_for):
+    run = after(HEALTHY, 1, HEALTHY, (None, TRANSFUSED))
+    assert red_changes(run, identity(run).earlier).changes == ()
+    shown = client_for(clinician).get(reverse("inference:run", args=[run.pk])).content.decode()
+    assert "The last smear has no classified red cells to compare." in shown
+
+
+def test_red_cells_take_one_question(after, django_assert_max_num_queries):
+    run = after(HEALTHY, 1, HEALTHY, (SICKLED, TRANSFUSED))
+    earlier = identity(run).earlier
+    with django_assert_max_num_queries(1):
+        red_changes(run, earlier)

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from inference import viewer
 from tests.conftest import field_image
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +37,28 @@ def test_the_result_has_grades_with_their_interval(red_run, page):
     assert "not the analyser" in text
     gallery = reverse("inference:gallery", args=[red_run.pk])
     assert f'href="{gallery}?stream=RBC&amp;class=target"' in text
+
+
+def test_the_result_counts_contradicted_cells_and_leads_to_them(red_run, page):
+    text = page(red_run).content.decode()
+    said = (
+        "Of 205 classified cells the measures contradict the call of 5: 0 called normal, 5 called abnormal."
+    )
+    assert said in text
+    gallery = reverse("inference:gallery", args=[red_run.pk])
+    assert f'href="{gallery}?stream=RBC&amp;reason=measures_disagree"' in text
+
+
+def test_a_noted_reason_reaches_the_gallery_and_the_cell(red_run, page):
+    row = red_run.cells.filter(kind="RBC", label="sickle").first()
+    red_run.cells.filter(pk=row.pk).update(review_reasons=["measures_disagree"])
+    columns = page(red_run, "gallery-cells").json()
+    at = columns["number"].index(row.number)
+    places = [reason["key"] for reason in viewer.legend()["reasons"]]
+    assert columns["reasons"][at] == 1 << places.index("measures_disagree")
+    assert not columns["flags"][at] & viewer.NEEDS_REVIEW
+    text = page(red_run, cell=row.number).content.decode()
+    assert "<dt>Noted</dt><dd>the measures do not fit the shape it is called</dd>" in text
 
 
 def test_without_a_network_the_result_says_so(done_run, page):

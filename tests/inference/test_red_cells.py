@@ -1,14 +1,17 @@
 """Red cells as rows: what is kept, recounted after a correction, and asked of a person."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from django.urls import reverse
 from PIL import Image
 
-from inference import heat_maps, records, review, review_queue, selectors, tasks
+from inference import heat_maps, records, review, review_queue, runs, selectors, tasks
 from inference.models import Cell
 from inference.pipeline.payload import payload, red_cells_part
+from tests.conftest import field_image
 
 pytestmark = pytest.mark.django_db
 
@@ -158,3 +161,27 @@ def test_an_analysis_holds_sizes_against_the_limits_of_its_laboratory(red_run, l
 def test_without_red_calls_nothing_is_analysed(done_run):
     assert red_part(done_run) == red_cells_part(None, 10)
     assert selectors.cells_of([done_run]).red_cells() is None
+
+
+def test_what_is_noted_on_a_cell_is_kept_and_asks_nobody(queued_run, red_findings):
+    cells = tuple(
+        replace(cell, noted=("measures_disagree",)) if cell.call and cell.call.label == "sickle" else cell
+        for cell in red_findings.cells
+    )
+    found = replace(red_findings, cells=cells)
+    runs.save(queued_run.pk, runs.QUEUE.claim(queued_run.pk), found, np.asarray(field_image()))
+    queued_run.refresh_from_db()
+    row = cell_called(queued_run, "sickle")
+    assert (row.review_reasons, row.needs_review) == (["measures_disagree"], False)
+    kept = records.cell(row)
+    assert (kept.review_reasons, kept.noted) == ((), ("measures_disagree",))
+    assert [cell.label for cell in selectors.open_cells(queued_run) if cell.kind == "RBC"] == ["target"] * 2
+    said = selectors.result_payload(queued_run)
+    assert all(case["predicted_class"] != "sickle" for case in said["uncertain_cases"])
+
+
+def test_contradicted_cells_are_counted_by_the_class_that_counts(red_run, pathologist):
+    # Sickle cells and normal ones of the fixture are equally round.
+    assert red_part(red_run)["measures_disagree"] == {"called_normal": 0, "called_abnormal": 5}
+    review.decide(pathologist, cell_called(red_run, "sickle"), "normal")
+    assert red_part(red_run)["measures_disagree"] == {"called_normal": 0, "called_abnormal": 4}

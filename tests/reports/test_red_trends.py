@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from inference import review, selectors
+from inference import names, review, selectors
 from inference.pipeline.aggregation import share
 from reports.models import Report
 from reports.red_trends import red_trends
@@ -21,7 +21,8 @@ def by_key(found):
 def test_what_is_not_signed_is_graded_as_it_counts_now(named, pathologist):
     patient = named.smear.case.patient
     found = red_trends(pathologist, patient)
-    assert set(by_key(found)) == {"rbc-target", "rbc-sickle", "rbc-poikilocytosis"}
+    shapes = {"rbc-target", "rbc-sickle", "rbc-poikilocytosis"}
+    assert set(by_key(found)) == {*shapes, "rbc-anisocytosis"}
     ((sample, point),) = by_key(found)["rbc-target"].samples
     expected = share(20, 205)
     assert (point.value, point.low, point.high) == (expected.percent, expected.low, expected.high)
@@ -40,6 +41,8 @@ def test_a_signed_report_speaks_for_its_case(named, pathologist, lab):
         "lines": [{"key": "teardrop", "count": 7, **line}, {"key": "normal", "count": 193, **line}],
         "poikilocytosis": {"key": "poikilocytosis", "count": 7, **line},
     }
+    red["spread"] = {"count": 200, "mean_um": None, "cv_percent": 12.4, "cv_low": 11.2, "cv_high": 13.6,
+                     "grade": "2+", "note": "the interval reaches from 1+ to 2+"}  # fmt: skip
     Report.objects.create(
         lab=lab,
         case=named.smear.case,
@@ -50,9 +53,32 @@ def test_a_signed_report_speaks_for_its_case(named, pathologist, lab):
         content={"red_cells": red},
     )
     found = by_key(red_trends(pathologist, named.smear.case.patient))
-    assert set(found) == {"rbc-teardrop", "rbc-poikilocytosis"}
+    assert set(found) == {"rbc-teardrop", "rbc-poikilocytosis", "rbc-anisocytosis"}
+    spread = found["rbc-anisocytosis"].last
+    assert (spread.value, spread.low, spread.n, spread.grade) == (12.4, 11.2, 200, "2+")
     point = found["rbc-teardrop"].last
     assert (point.value, point.n, point.grade, point.is_signed) == (3.5, 200, "1+", True)
+
+
+def test_anisocytosis_is_that_of_the_result_and_leaves_artifacts_out(named, pathologist):
+    patient = named.smear.case.patient
+
+    def drawn():
+        return by_key(red_trends(pathologist, patient))["rbc-anisocytosis"]
+
+    for _again in range(2):
+        red = selectors.cells_of([named]).red_cells()
+        point, sizes = drawn().last, red.diameters
+        assert (point.count, point.n) == (sizes.count, sizes.count)
+        assert (point.value, point.low, point.high) == pytest.approx(
+            (sizes.cv_percent, sizes.cv_low, sizes.cv_high)
+        )
+        assert point.grade == (red.anisocytosis.text or names.grade_note(red.anisocytosis))
+        assert "coefficient of variation" in drawn().unit
+        review.decide(pathologist, named.cells.filter(kind="RBC", label="target").first(), "artifact")
+    assert point.n == 204
+    axis = drawn().chart
+    assert [label for _y, label in axis.limits] == ["1+", "2+"]
 
 
 def test_the_page_draws_them_with_their_grades(named, clinician, client_for):

@@ -101,8 +101,8 @@ def test_the_scale_holds_the_range_and_cuts_the_interval_of_a_few_cells():
 
 
 def test_a_limit_is_drawn_where_values_come_near_it():
-    assert chart([point(0, 8, 4, 14)], Axis(limit=20.0)).limit is not None
-    assert chart([point(0, 0, 0, 1.8)], Axis(limit=20.0)).limit is None
+    assert chart([point(0, 8, 4, 14)], Axis(limits=((20.0, "2+"),))).limits
+    assert not chart([point(0, 0, 0, 1.8)], Axis(limits=((20.0, "2+"),))).limits
 
 
 def test_one_point_stands_in_the_middle():

@@ -1,9 +1,10 @@
 """The delta check against published figures, and the alarm of mixed-up samples against what blood does."""
 
 import pytest
+from scipy.stats import fisher_exact
 
 from inference.pipeline.config import DIFFERENTIAL_CLASSES
-from inference.pipeline.delta import PLAUSIBLE, compare, implausible, newcombe
+from inference.pipeline.delta import PLAUSIBLE, RED_SHAPES, compare, compare_red, implausible, newcombe
 
 HEALTHY = {"neutrophil": 120, "lymphocyte": 60, "monocyte": 14, "eosinophil": 5, "basophil": 1}
 INFECTED = {"neutrophil": 176, "lymphocyte": 16, "monocyte": 8}
@@ -40,6 +41,22 @@ def test_an_infection_is_a_change_and_no_other_patient():
     assert not found["basophil"].beyond
     assert found["neutrophil"].low < found["neutrophil"].points < found["neutrophil"].high
     assert implausible(compare(HEALTHY, INFECTED), days=1) == ()
+
+
+def test_red_cells_are_compared_by_shape_and_corrected_for_all_shapes():
+    before = {"normal": 900, "macrocyte": 50, "target": 50}
+    after = {"normal": 880, "microcyte": 100, "target": 20, "artifact": 70}
+    found = {change.key: change for change in compare_red(before, after)}
+    assert tuple(found) == RED_SHAPES and len(RED_SHAPES) == 12
+    assert (found["normal"].before.count, found["normal"].after.count) == (950, 980)
+    level = 0.05 / 12
+    for key, first, second in (("normal", 950, 980), ("target", 50, 20)):
+        change = found[key]
+        table = [[first, 1000 - first], [second, 1000 - second]]
+        assert change.beyond == (fisher_exact(table).pvalue < level) and change.beyond
+        assert (change.low, change.high) == newcombe((first, 1000), (second, 1000), 1 - level)
+    assert not found["sickle"].beyond
+    assert compare_red(before, {"artifact": 5}) == ()
 
 
 def test_lymphocytes_of_a_leukemia_do_not_vanish_in_two_days():

@@ -18,7 +18,8 @@ from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import RBC_NETWORK
 from inference.pipeline.payload import payload
 from inference.pipeline.red_cell_calls import red_cell_network, red_cells, reviewed, sample, sized
-from inference.pipeline.red_cell_findings import RedCellMeasures
+from inference.pipeline.red_cell_findings import Disagreeing, RedCellMeasures
+from inference.pipeline.red_cell_haematology import contradiction, disagrees
 from inference.pipeline.red_cell_words import describe
 from tests.inference.pipeline.networks_for_tests import write_rbc_network
 
@@ -99,6 +100,47 @@ def test_a_cell_called_by_its_size_is_held_against_the_outline_of_a_normal_one()
     some, _ = looked_at([*found, called("macrocyte", 0.95, elongation=1.9)])
     assert [(cell.call.label, cell.measures.elongation) for cell in some] == [("macrocyte", 1.9)]
     assert some[0].review_reasons == ("measures_disagree",)
+
+
+def test_most_contradicted_cells_called_normal_have_a_few_places_of_the_queue():
+    found = [called("normal", 0.9) for _ in range(100)]
+    found += [called("normal", 0.95, elongation=1.4 + 0.1 * step) for step in range(8)]
+    found += [called("sickle", 0.6, elongation=2.0) for _ in range(30)]
+    cells, (notice,) = reviewed(found, red_cells(found, Config()), Config())
+    asked = Counter(cell.call.label for cell in cells if cell.review_reasons)
+    assert asked == {"normal": 5, "sickle": 15}
+    assert notice.text.startswith("30 red cells") and "15 of them" in notice.text
+    normal = [cell for cell in cells if cell.call.label == "normal" and (cell.review_reasons or cell.noted)]
+    assert [round(cell.measures.elongation, 1) for cell in normal if cell.noted] == [1.4, 1.5, 1.6]
+    assert {cell.review_reasons for cell in normal if cell.review_reasons} == {("measures_disagree",)}
+
+
+def test_every_contradicted_cell_is_noted_and_nobody_is_asked_about_most():
+    found = [called("normal", 0.95) for _ in range(80)] + [called("normal", 0.95, elongation=1.6)]
+    found += [called("macrocyte", 0.95, elongation=1.6)] * 2
+    cells, notices = reviewed(found, red_cells(found, Config()), Config())
+    assert not notices and not any(cell.review_reasons for cell in cells), "too few for any grade"
+    assert [cell.noted for cell in cells[-3:]] == [("measures_disagree",)] * 3
+    assert not any(cell.noted for cell in cells[:-3])
+    assert red_cells(cells, Config()).disagreeing == Disagreeing(called_normal=1, called_abnormal=2)
+
+
+@pytest.mark.parametrize(
+    ("label", "elongation", "pallor", "by"),
+    [
+        ("normal", 1.35, 0.7, 0.0),
+        ("normal", 1.62, 2.0, 0.2),
+        ("macrocyte", 1.62, 0.7, 0.2),
+        ("elliptocyte", 1.2, 0.7, 0.2),
+        ("spherocyte", 1.43, 0.6, 0.2),
+        ("spherocyte", 1.43, None, 0.1),
+        ("echinocyte", 9.0, 9.0, 0.0),
+    ],
+)
+def test_how_far_measures_contradict_is_the_distance_from_the_limit_over_it(label, elongation, pallor, by):
+    measures = RedCellMeasures(7.2, 40.7, 1.0, 0.95, elongation, pallor)
+    assert contradiction(label, measures) == pytest.approx(by)
+    assert disagrees(label, measures) == (by > 0)
 
 
 def test_what_speaks_for_normal_speaks_for_the_measured_size():
