@@ -14,7 +14,7 @@ class DoubleReading(models.TextChoices):
     """Which of the reviewed cells a second pathologist calls as well."""
 
     OFF = "off", _("No cell")
-    NEAR = "near", _("Cells near a decision limit, or on which the two networks disagree")
+    NEAR = "near", _("Cells near a decision limit on which the two networks disagree")
     ALL = "all", _("Every reviewed cell")
 
 
@@ -36,7 +36,7 @@ class Lab(models.Model):
     )
     not_critical = models.JSONField(_("critical findings that are not called"), default=list, blank=True)
     double_reading = models.CharField(
-        _("second pathologist"), max_length=10, choices=DoubleReading.choices, default=DoubleReading.OFF
+        _("second pathologist"), max_length=10, choices=DoubleReading.choices, default=DoubleReading.NEAR
     )
     blind_percent = models.PositiveSmallIntegerField(_("share of cells called blind, %"), default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -23,8 +23,8 @@ from .sign_off import SignOffLimits
 
 TOKEN_DAYS = 90
 
-# What follows, in the transaction of the change, where a laboratory changes its limits, and how it reviews;
-# apps further right add theirs when they get ready.
+# What follows, in the transaction of the change, where a laboratory changes its limits, and how or by whom it
+# reviews; apps further right add theirs when they get ready.
 LIMITS_CHANGED: list[Callable[[UUID], None]] = []
 REVIEW_CHANGED: list[Callable[[UUID], None]] = []
 
@@ -108,6 +108,7 @@ def _move(actor: User, person: User, verb: str, expected: set[User.Status], to: 
         person.refresh_from_db()
         if to != User.Status.ACTIVE:
             get_token_model().objects.filter(user=person).delete()
+            _tell(REVIEW_CHANGED, actor.lab_id)
         audit.record(actor, f"people.{verb}", person)
         mail.tell_decision(person)
 
@@ -121,6 +122,7 @@ def set_role(actor: User, person: User, role: Role) -> None:
             raise ValidationError(_("Somebody changed this account meanwhile; look at it again."))
         person.refresh_from_db()
         audit.record(actor, "people.role", person, before=before, after=role.value)
+        _tell(REVIEW_CHANGED, actor.lab_id)
 
 
 def _not_oneself(actor: User, person: User) -> None:

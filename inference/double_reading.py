@@ -10,7 +10,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from accounts import audit
-from accounts.selectors import double_reading_of
+from accounts.permissions import Verb
+from accounts.selectors import double_reading_of, people_with
 from accounts.types import DoubleReading, User
 from inference import blind, what_matters
 from inference.models import AnalysisRun, Cell, CellReview, SecondReview
@@ -37,15 +38,23 @@ class Word:
 def asked_for(word: Word, standing: CellReview | None) -> str:
     """Whether a second pathologist's call is asked for with a first one, as the state of the cell.
 
-    Near a decision limit is a cell whose call could change a flag, a threshold or the side of a reference
-    limit, by what it could be or by what the first pathologist says that it is.
+    Near a decision limit the two networks disagree on a cell whose call could change a flag, a threshold or
+    the side of a reference limit, by what it could be or by what the first pathologist says that it is.
     """
     cell, wanted = word.cell, double_reading_of(word.actor.lab_id)
     now = standing.label if standing else cell.label
-    near = wanted == DoubleReading.NEAR and (
-        "networks_disagree" in cell.review_reasons or what_matters.bears(cell, now, word.label)
+    near = (
+        wanted == DoubleReading.NEAR
+        and "networks_disagree" in cell.review_reasons
+        and _has_two_readers(word.actor.lab_id)
+        and what_matters.bears(cell, now, word.label)
     )
     return State.WAITING if near or wanted == DoubleReading.ALL else ""
+
+
+def _has_two_readers(lab_id: UUID) -> bool:
+    """Whether somebody is there beside the first reader; a cell would wait for ever for nobody."""
+    return people_with(Verb.REVIEW_DECIDE, lab_id)[1:2].exists()
 
 
 def second(word: Word, first: CellReview) -> SecondReview:
@@ -99,8 +108,10 @@ def take_back_second(actor: User, cell: Cell) -> bool:
 
 
 def follow_settings(lab_id: UUID) -> None:
-    """Where a laboratory asks for no second pathologist any more, cells that wait for one do so no longer."""
-    if double_reading_of(lab_id) == DoubleReading.OFF:
+    """Where a laboratory asks for no second pathologist any more, or for none but near a limit and has nobody
+    left who could be the second one, cells that wait for one do so no longer."""
+    wanted = double_reading_of(lab_id)
+    if wanted == DoubleReading.OFF or (wanted == DoubleReading.NEAR and not _has_two_readers(lab_id)):
         unsigned = AnalysisRun.objects.filter(lab=lab_id, signed_off_at=None).order_by()
         Cell.objects.filter(run__in=unsigned, double_reading=State.WAITING).update(double_reading="")
 

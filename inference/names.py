@@ -230,6 +230,9 @@ def red_finding_name(key: str) -> str:
 
 def grade_note(grade: Grade) -> str:
     """Why a finding has no grade, or which others the interval of its share leaves open."""
+    if grade.needed:
+        numbers = {"counted": f"{grade.counted:,}", "needed": f"{grade.needed:,}"}
+        return _t("not gradable: %(counted)s counted, %(needed)s needed") % numbers
     if grade.not_graded:
         return str(NOT_GRADED[grade.not_graded])
     if not grade.is_open:

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
-from accounts.models import Lab, Role, User
+from accounts.models import DoubleReading, Lab, Role, User
 from accounts.sign_off import CRITICAL_FINDINGS
 
 PASSWORD = "correct horse battery"
@@ -52,6 +52,7 @@ ASKS_FOR_NOTHING = {
     "least_rbc": 0,
     "least_rbc_for_platelets": 0,
     "not_critical": [*CRITICAL_FINDINGS],
+    "double_reading": DoubleReading.OFF,
 }
 """A sign-off that waits for the review alone; what else is asked for is tried in tests of its own."""
 

@@ -279,6 +279,62 @@ def test_the_sheet_of_keys_opens_and_gives_the_focus_back(quiet_page, live_serve
     expect(sheet).to_be_visible()
 
 
+MOST_STOPS = 200
+WATCH_FOCUS = """() => {
+  window.visited = [];
+  document.addEventListener("focusin", ({ target }) => window.visited.push(target));
+}"""
+OUT_OF_ORDER = """() => {
+  const follows = (before, one) => before.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING;
+  const { visited } = window;
+  return visited.filter((one, n) => n && !follows(visited[n - 1], one)).map((one) => one.outerHTML);
+}"""
+PASSED_OVER = """() => {
+  const takers = "a[href], button, input, select, textarea, summary, [tabindex]";
+  const isSeen = (one) => !one.matches(":disabled") && one.checkVisibility({ visibilityProperty: true });
+  const stops = [...document.querySelectorAll(takers)].filter((one) => one.tabIndex >= 0 && isSeen(one));
+  const alike = (one) => stops.filter(({ name, form }) => name === one.name && form === one.form);
+  const ofGroup = (one) => alike(one).find(({ checked }) => checked) ?? alike(one)[0];
+  const missed = stops.filter((one) => !window.visited.includes(one));
+  return missed.filter((one) => one.type !== "radio" || one === ofGroup(one)).map((one) => one.outerHTML);
+}"""
+"""What can be seen and takes the focus, and did not get it; of radio buttons of a group one does."""
+
+
+@pytest.fixture
+def red_slide(red_run, lab):
+    """A slide of which everything is asked before it is signed off."""
+    readings.asks_for_all(lab)
+    case, run = [red_run.smear.case_id], [red_run.pk]
+    return {
+        "desk": reverse("inference:review-slide", args=run),
+        "gallery": reverse("inference:gallery", args=run),
+        "viewer": reverse("inference:viewer", args=run) + "?cell=7",
+        "sign-off": reverse("inference:sign-off-page", args=case),
+    }
+
+
+@pytest.mark.parametrize("name", ["desk", "gallery", "viewer", "sign-off"])
+def test_tab_goes_through_a_page_as_it_is_read(page: Page, live_server, pathologist, red_slide, name):
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}{red_slide[name]}")
+    page.wait_for_load_state("networkidle")
+    page.evaluate(WATCH_FOCUS)
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus, input:focus-within")
+    expect(focused).to_have_text("Skip to the content")
+    for _ in range(MOST_STOPS):
+        if page.evaluate("document.activeElement === document.body"):
+            break
+        expect(focused).to_be_visible()
+        expect(focused).to_be_in_viewport()
+        page.keyboard.press("Tab")
+    else:
+        pytest.fail("Tab does not lead out of the page.")
+    assert page.evaluate(OUT_OF_ORDER) == []
+    assert page.evaluate(PASSED_OVER) == []
+
+
 def test_single_keys_can_be_switched_off(quiet_page, live_server, pathologist, done_run):
     page, desk = quiet_page, quiet_page.locator("#desk")
     sign_in(page, live_server, pathologist)

@@ -44,12 +44,15 @@ class NotGraded(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Grade:
     """0 to 3, for 0, 1+, 2+ and 3+, or None with the reason why not; `low` and `high` are the grades at the
-    ends of the exact 95 % interval."""
+    ends of the exact 95 % interval. Where too few cells were classified, `counted` is how many, and `needed`
+    how many a grade takes; both 0 where that is not known."""
 
     value: int | None
     low: int = 0
     high: int = 0
     not_graded: NotGraded | None = None
+    counted: int = 0
+    needed: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -77,18 +77,19 @@ class Sample:
     def graded(self, label: str, count: int, limits: Limits | None) -> RedClass:
         """Grade `count` cells of a class by limits in %; without limits there is a share and no grade."""
         found = share(count, self.count)
-        reason = self._not_graded(label, count)
-        if limits is None or reason:
-            return RedClass(label, found, Grade(None, not_graded=reason))
+        without = self._not_graded(label, count)
+        if without or limits is None:
+            return RedClass(label, found, without or Grade(None))
         return RedClass(label, found, grade(found, limits))
 
-    def _not_graded(self, label: str, count: int) -> NotGraded | None:
+    def _not_graded(self, label: str, count: int) -> Grade | None:
         if label in RBC_UNTRAINED and not count:
-            return NotGraded.NOT_TRAINED
-        if self.count < (LEAST_FOR_SCHISTOCYTES if label == "schistocyte" else LEAST_CELLS):
-            return NotGraded.FEW_CELLS
+            return Grade(None, not_graded=NotGraded.NOT_TRAINED)
+        needed = LEAST_FOR_SCHISTOCYTES if label == "schistocyte" else LEAST_CELLS
+        if self.count < needed:
+            return _few(self.count, needed)
         relative = label in RBC_SIZES and self.basis is SizeBasis.RELATIVE
-        return NotGraded.SIZE_ESTIMATED if relative else None
+        return Grade(None, not_graded=NotGraded.SIZE_ESTIMATED) if relative else None
 
 
 def graded(
@@ -171,6 +172,10 @@ def step(percent: float, limits: Limits) -> int:
     return int(percent >= limits[0]) + int(percent >= limits[1]) + int(percent > limits[2])
 
 
+def _few(counted: int, needed: int) -> Grade:
+    return Grade(None, not_graded=NotGraded.FEW_CELLS, counted=counted, needed=needed)
+
+
 def _disagreeing(named: Sequence[tuple[str, RedCellMeasures]]) -> Disagreeing:
     found = [label for label, measures in named if disagrees(label, measures)]
     normal = found.count("normal")
@@ -179,8 +184,10 @@ def _disagreeing(named: Sequence[tuple[str, RedCellMeasures]]) -> Disagreeing:
 
 def graded_variation(sizes: Diameters | None) -> Grade:
     """Grade the coefficient of variation of diameters, and the ends of its interval, as anisocytosis."""
-    if sizes is None or sizes.count < LEAST_CELLS:
+    if sizes is None:
         return Grade(None, not_graded=NotGraded.FEW_CELLS)
+    if sizes.count < LEAST_CELLS:
+        return _few(sizes.count, LEAST_CELLS)
     value, low, high = (
         step(cv, ANISOCYTOSIS_PERCENT) for cv in (sizes.cv_percent, sizes.cv_low, sizes.cv_high)
     )

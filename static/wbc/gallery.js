@@ -61,7 +61,7 @@ async function begin() {
   const first = manifest.streams.find(({ key }) => key === wanted) ?? filled[0] ?? manifest.streams[0];
   showStreams();
   showReasons();
-  show(first.key, asked);
+  show(first.key, { inHand: asked, focus: asked >= 0 });
   part("cells").setAttribute("aria-busy", "false");
   const section = asked < 0 && address.searchParams.get("class");
   if (section) jump(section);
@@ -110,7 +110,8 @@ function showReasons() {
   part("reasons").hidden = !options.length;
 }
 
-function show(key, inHand = -1) {
+// The page opens without the focus on a cell that nobody asked for, so that the first Tab skips to its content.
+function show(key, { inHand = -1, focus = true } = {}) {
   view.stream = key;
   view.chosen.clear();
   for (const button of part("streams").children) button.setAttribute("aria-pressed", String(button.dataset.stream === key));
@@ -119,7 +120,7 @@ function show(key, inHand = -1) {
   history.replaceState(null, "", address);
   fillCompared();
   arrange();
-  take(inHand < 0 ? grid.flat[0] ?? -1 : inHand);
+  take(inHand < 0 ? grid.flat[0] ?? -1 : inHand, { focus });
 }
 
 function shownKeys(found) {

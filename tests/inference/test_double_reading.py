@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.models import AuditEvent, DoubleReading, Role
-from inference import agreements, review, review_queue, selectors
+from inference import agreements, review, review_queue, selectors, what_matters
 from inference.models import AnalysisRun, Cell, CellReview, SecondReview
 from tests.conftest import person
 
@@ -44,27 +44,68 @@ def test_nobody_is_asked_a_second_time_unless_the_laboratory_wants_it(done_run, 
     assert waiting(colleague) == [(BLAST, "first")]
 
 
-def test_near_a_limit_the_second_pathologist_is_asked(done_run, administrator, pathologist):
+@pytest.fixture
+def near(administrator, colleague):
     services.save_review_settings(administrator, DoubleReading.NEAR, 0)
+
+
+def disagree(run, number):
+    """A second network calls a cell a monocyte."""
+    second = {"label": "monocyte", "confidence": 0.8, "network": "wbc_second", "version": "1.0.0"}
+    Cell.objects.filter(run=run, number=number).update(
+        second_call=second, review_reasons=["networks_disagree"]
+    )
+
+
+def test_a_new_laboratory_asks_near_a_limit(db):
+    assert services.create_lab("Southside Hospital Laboratory").double_reading == DoubleReading.NEAR
+
+
+def test_where_the_networks_disagree_near_a_limit_the_second_pathologist_is_asked(
+    near, done_run, pathologist
+):
+    disagree(done_run, BLAST)
     call(pathologist, done_run, "blast", BLAST)
     assert state(done_run, BLAST) == State.WAITING
-    call(pathologist, done_run, "eosinophil")
-    assert state(done_run) == ""
 
 
-def test_a_sure_cell_that_the_first_makes_the_first_blast_is_near_a_limit(
-    done_run, administrator, pathologist
-):
-    services.save_review_settings(administrator, DoubleReading.NEAR, 0)
+def test_near_a_limit_nobody_is_asked_where_the_networks_agree(near, done_run, pathologist):
+    call(pathologist, done_run, "blast", BLAST)
+    assert state(done_run, BLAST) == ""
+
+
+def test_nobody_is_asked_about_a_disagreement_that_changes_nothing(near, doubted_run, pathologist):
+    assert not what_matters.bears(cell_of(doubted_run, UNSURE), "eosinophil", "eosinophil")
+    call(pathologist, doubted_run, "eosinophil")
+    assert state(doubted_run) == ""
+
+
+def test_a_cell_that_the_first_makes_the_first_blast_is_near_a_limit(near, done_run, pathologist):
     Cell.objects.filter(run=done_run, number=BLAST).update(label="lymphocyte")
+    disagree(done_run, SURE)
     call(pathologist, done_run, "blast", SURE)
     assert state(done_run, SURE) == State.WAITING
 
 
-def test_where_the_networks_disagree_the_second_pathologist_is_asked(doubted_run, administrator, pathologist):
+def test_a_pathologist_alone_is_asked_for_no_colleague(administrator, done_run, pathologist):
     services.save_review_settings(administrator, DoubleReading.NEAR, 0)
-    call(pathologist, doubted_run, "eosinophil")
-    assert state(doubted_run) == State.WAITING
+    disagree(done_run, BLAST)
+    for label, number in (("blast", BLAST), ("eosinophil", UNSURE)):
+        call(pathologist, done_run, label, number)
+        assert state(done_run, number) == ""
+    review.sign_off(pathologist, done_run)
+
+
+@pytest.mark.parametrize("leaves", [services.suspend, lambda *who: services.set_role(*who, Role.CLINICIAN)])
+def test_where_the_second_one_leaves_cells_wait_no_longer(
+    near, done_run, administrator, pathologist, colleague, third, leaves
+):
+    disagree(done_run, BLAST)
+    call(pathologist, done_run, "blast", BLAST)
+    leaves(administrator, third)
+    assert state(done_run, BLAST) == State.WAITING
+    leaves(administrator, colleague)
+    assert state(done_run, BLAST) == ""
 
 
 # --- the second call ------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from reports.red_cells import CaseRedCells, RedLine, Spread
 PDF = b"%PDF-1.7 small"
 OPEN = "the interval reaches from 1+ to 2+"
 TARGET = RedLine("target", "Target cell", 20, 9.8, 6.1, 14.7, "2+", OPEN)
-FEW = RedLine("schistocyte", "Schistocyte", 3, 1.5, 0.3, 4.2, "", "not gradable: too few cells")
+FEW = RedLine("schistocyte", "Schistocyte", 3, 1.5, 0.3, 4.2, "", "not gradable: 205 counted, 1,000 needed")
 NONE = RedLine("sickle", "Sickle cell", 0, 0.0, 0.0, 1.8, "0", "")
 FLAG = Notice("target_cells_detected", "Target cells make up 9.8 % of 205 classified red cells.")
 RED = CaseRedCells(
@@ -86,7 +86,7 @@ def test_fhir_has_one_observation_per_finding(red):
 def test_fhir_says_why_there_is_no_grade(red):
     found, _ = observations(red)
     assert "valueCodeableConcept" not in found["800-3"]
-    assert found["800-3"]["dataAbsentReason"]["text"] == "not gradable: too few cells"
+    assert found["800-3"]["dataAbsentReason"]["text"] == "not gradable: 205 counted, 1,000 needed"
     assert found["800-3"]["component"][0]["valueQuantity"]["value"] == 3
 
 
@@ -97,6 +97,7 @@ def test_hl7_has_the_grade_and_what_it_rests_on(red):
     assert "20 of 205 classified red cells, 9.8 %" in said
     missing, _ = obx(red, "800-3")
     assert str(missing[11]) == "X"
+    assert str(missing[5]) == "Not gradable: 205 counted, 1,000 needed"
 
 
 def test_json_has_grades_and_intervals(red):
@@ -112,7 +113,7 @@ def test_the_pdf_has_a_section(red):
     text = re.sub(r"\s+", " ", text)
     assert "Red cell morphology: 205 of 840 red cells classified" in text
     assert "Target cell 20 9.8 6.1–14.7 2+" in text
-    assert "Schistocyte 3 1.5 0.3–4.2 – not gradable: too few cells" in text
+    assert "Schistocyte 3 1.5 0.3–4.2 – not gradable: 205 counted, 1,000 needed" in text
     assert "Not seen: sickle cell." in text
     assert FLAG.text in text
     assert "For Research Use Only" in text

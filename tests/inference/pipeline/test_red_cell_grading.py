@@ -47,10 +47,13 @@ def test_few_cells_are_counted_and_not_graded():
     assert found.share.count == 20
     assert found.grade.text == ""
     assert found.grade.not_graded is NotGraded.FEW_CELLS
+    assert (found.grade.counted, found.grade.needed) == (99, 100)
+    assert graded(99, cells(99)).anisocytosis == found.grade
 
 
 def test_schistocytes_want_a_thousand_cells():
-    assert graded(999, cells(949, schistocyte=50)).of("schistocyte").grade.value is None
+    few = graded(999, cells(949, schistocyte=50)).of("schistocyte").grade
+    assert (few.value, few.counted, few.needed) == (None, 999, 1_000)
     enough = graded(1000, cells(950, schistocyte=50))
     assert enough.of("schistocyte").grade.text == "3+"
     assert "schistocytes_elevated" in flags(enough)
