@@ -9,12 +9,16 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
+from benchmarks import staging_networks
+from inference.pipeline import stain
 from inference.pipeline.analyse import analyse
 from inference.pipeline.config import STAGES_OF_LEUKEMIA, Config
 from inference.pipeline.findings import Kind
 from inference.pipeline.networks import registry, runtime
 from inference.training import evaluate_staging, staging_card, staging_cells, staging_run
 from inference.training.__main__ import main
+from inference.training.labels import Choice
+from inference.training.perturb import KINDS
 from inference.training.staging import Recipe, chances
 from inference.training.staging_augmentation import Lent, Stain, augment
 from inference.training.staging_cells import Counted
@@ -219,9 +223,39 @@ def test_the_corner_does_not_change_a_call(shipped):
     image = field(2, 7)
     painted = image.copy()
     painted[188:, :] = painted[:, 188:] = 0
-    first, second = (evaluate_staging.staged(one, shipped) for one in (image, painted))
-    assert first == second
-    assert first != evaluate_staging.staged(np.rot90(image, 2).copy(), shipped)
+    first, second, turned = (
+        evaluate_staging.staged(evaluate_staging.cut(one, shipped.card), shipped)
+        for one in (image, painted, np.rot90(image, 2).copy())
+    )
+    assert first == second != turned
+
+
+@pytest.mark.parametrize("perturbation", [None, *KINDS])
+def test_no_perturbation_carries_the_corner_into_the_network(perturbation, shipped, tmp_path, monkeypatch):
+    """Pixels beyond the field change nothing of what the network is shown, those within do."""
+    image = field(2, 7)
+    beyond, within = image.copy(), image.copy()
+    beyond[188:, :] = beyond[:, 188:] = 0
+    within[187, 187] = 0
+    shown, predict = [], shipped.predict
+    monkeypatch.setattr(shipped, "predict", lambda batch: shown.append(batch) or predict(batch))
+    for number, pixels in enumerate((image, beyond, within)):
+        save(tmp_path / str(number) / "pre_b" / "a.png", pixels)
+        evaluate_staging.measure(evaluate_staging.listed(tmp_path / str(number), Choice()), perturbation)
+    assert np.array_equal(shown[0], shown[1]) and not np.array_equal(shown[0], shown[2])
+
+
+def test_no_change_of_the_benchmark_carries_the_corner_into_a_field(monkeypatch):
+    reference = stain.Reference((160.0, 150.0, 120.0), (20.0, 8.0, 6.0))
+    monkeypatch.setattr(staging_networks, "references", lambda data: [("a laboratory", reference)])
+    image = field(2, 7)
+    painted = image.copy()
+    painted[188:, :] = painted[:, 188:] = 0
+    changes = dict(staging_networks.changes(Path()))
+    assert len(changes) == 6
+    for change in changes.values():
+        first, second = staging_networks.changed([image], change), staging_networks.changed([painted], change)
+        assert np.array_equal(first, second)
 
 
 def test_cells_are_counted_once(tmp_path, monkeypatch):
