@@ -56,6 +56,13 @@ TEXT: dict[str, Any] = {
     ],
 }
 
+SEEN = {
+    "own": "the optical density of each channel",
+    "grey": "the optical density summed over the channels",
+    "both": "the optical density of each channel and, as a fourth, their sum",
+}
+"""What a network takes of a field before it is set against itself, by its name in `staging.STAINS`."""
+
 SHORTCUTS = {
     "the commonest stage": 0.308,
     "the burnt-in corner alone, which no staging network sees": 0.859,
@@ -97,8 +104,9 @@ def draft(recipe: Recipe, last: int, sha256: str, fields: tuple[Fields, Fields])
         "input": {
             **asdict(recipe.contract),
             "colour": "RGB",
-            "normalisation": "(pixel / 255 - mean) / std; the network itself takes the optical density of"
-            " each channel, less its mean over the field, over its standard deviation there",
+            "stain": recipe.stain,
+            "normalisation": f"(pixel / 255 - mean) / std; the network itself takes {SEEN[recipe.stain]},"
+            " less its mean over the field, over its standard deviation there",
             "field": field_size(learn.images),
             "stain_ranges": {"field": [_range(learn.images, choose.images).as_data()]},
         },

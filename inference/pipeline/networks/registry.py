@@ -107,6 +107,12 @@ class Card:
         return float(usual) if usual else None
 
     @property
+    def stain(self) -> str:
+        """What a staging network sees a field through, by its name in `staging.STAINS`; each channel's own
+        stain where the card does not say."""
+        return str(self.text["input"].get("stain", "own"))
+
+    @property
     def used(self) -> NetworkUsed:
         """What findings and reports say about this network."""
         return NetworkUsed(self.name, self.version, self.sha256)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from django.core.management import CommandError, call_command
 from PIL import Image
 
@@ -15,6 +16,7 @@ from inference.pipeline.analyse import analyse
 from inference.pipeline.config import STAGES_OF_LEUKEMIA, Config
 from inference.pipeline.findings import Kind
 from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks.staging import STAIN, STAINS
 from inference.training import evaluate_staging, staging_card, staging_cells, staging_run
 from inference.training.__main__ import main
 from inference.training.labels import Choice
@@ -293,3 +295,33 @@ def test_a_training_starts_from_another_and_stops_before_its_end(trained, data, 
     assert (training["epochs"], training["stopped_after"]) == (2, 1)
     with pytest.raises(SystemExit, match="holds a mobilenetv3_lstm"):
         main([*arguments, "--arch", "xception_bigru"])
+    with pytest.raises(SystemExit, match="sees fields through own"):
+        main([*arguments, "--stain", "grey"])
+
+
+@pytest.mark.parametrize("stain", [name for name in STAINS if name != STAIN])
+def test_a_card_says_what_its_network_sees_a_field_through(stain, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging_cells, "_counted", lambda file: Counted(5, 4, 1))
+    monkeypatch.setattr(staging_card, "SCALE_FIELDS", 2)
+    assert main(["staging", "--data", str(data), "--out", str(tmp_path), *SHORT, "--stain", stain]) == 0
+    card = registry.read_card("staging", tmp_path)
+    assert card.stain == stain == card.text["training"]["stain"]
+    network, batch = runtime.Network(card), runtime.prepare(list(read(data, TEST).images[:2]), card.input)
+    assert isinstance(network.module.network.stain, STAINS[stain])
+    with torch.inference_mode():
+        wanted = network.module(torch.from_numpy(batch)).numpy()
+    assert np.allclose(network.predict(batch), wanted, atol=0.05)
+
+
+def test_a_card_that_does_not_say_means_each_channels_own_stain(trained):
+    assert registry.parsed(CARD, trained).stain == STAIN == registry.read_card("staging", trained).stain
+
+
+def test_a_card_has_the_version_of_its_architecture_and_what_colour_alone_tells(data, monkeypatch):
+    monkeypatch.setattr(staging_card, "SCALE_FIELDS", 2)
+    fields = read(data, LEARN), read(data, CHOOSE)
+    for architecture, version in (("efficientnet_lite0_lstm", "2.0.0"), ("mobilenetv3_lstm", "1.0.0")):
+        text = staging_card.draft(Recipe(architecture=architecture), 1, "0", fields)
+        assert text["version"] == version
+    assert 0.859 in [metric["accuracy"] for metric in text["metrics"]]
+    assert all(metric["command"] and metric["n"] for metric in text["metrics"])
