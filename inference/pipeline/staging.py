@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -107,20 +108,25 @@ class Limits:
         return blast_share > self.most_blasts if label == BENIGN else blast_share <= self.least_blasts
 
 
-def stage(slide: Readable, whites: Sequence[Cell], pixel_um: float | None) -> Staging:
+def stage(
+    slide: Readable, whites: Sequence[Cell], pixel_um: float | None, folder: Path | None = None
+) -> Staging:
     """Stage a smear.
 
     Args:
         slide: the smear.
         whites: the cells of its white-cell stream with their calls.
         pixel_um: µm per pixel at level 0, None where it is not known.
+        folder: where the network lies, None for the one that is shipped for use.
 
     Returns:
         What the staging network says of every field that holds a nucleated cell, and of the smear.
 
     Raises NetworkUnavailable when the network is missing or not that of its card.
     """
-    return stage_with(runtime.load(registry.STAGING_NETWORK), slide, whites, pixel_um)
+    return stage_with(
+        runtime.load(registry.STAGING_NETWORK, folder or registry.WEIGHTS), slide, whites, pixel_um
+    )
 
 
 def stage_with(network: Network, slide: Readable, whites: Sequence[Cell], pixel_um: float | None) -> Staging:

@@ -58,16 +58,17 @@ def listed(folder: Path, choice: Choice) -> Listing:
     )
 
 
-def measure(fields: Listing, perturbation: str | None = None) -> Measured:
+def measure(fields: Listing, perturbation: str | None = None, folder: Path | None = None) -> Measured:
     """Stage labelled images of fields as the product does, each field changed first where a perturbation is
     named, all those of an image by the same seed.
 
     The call of an image pools those of its fields, and abstains where the colours of all of them are unlike
-    the training's; the cells in them are not counted. What cannot be read or is too small is skipped.
+    the training's; the cells in them are not counted. What cannot be read or is too small is skipped. The
+    network is that in a `folder`, or else the one shipped for use.
 
     Raises UnreadableImage when none is left.
     """
-    network = runtime.load(registry.STAGING_NETWORK)
+    network = runtime.load(registry.STAGING_NETWORK, folder or registry.WEIGHTS)
     measured = Measured(network.card, skipped=list(fields.skipped))
     for number, sample in enumerate(fields.samples):
         try:

@@ -129,6 +129,12 @@ def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.json")))
 
 
+def staging_folder(name: str) -> Path:
+    """Return where a staging network lies that an installation names: a folder below `WEIGHTS`, or any other
+    by its absolute path; `WEIGHTS` itself for an empty name."""
+    return WEIGHTS / name
+
+
 def white_cell_networks(folder: Path = WEIGHTS) -> tuple[str, ...]:
     """Return the name of the network that calls the white cells and, where it has a card, the second's."""
     second = (SECOND_NETWORK,) if SECOND_NETWORK in names(folder) else ()

@@ -180,7 +180,7 @@ def network(trained):
 def shipped(network, monkeypatch):
     """The short training's network in place of the product's."""
     load = runtime.load
-    monkeypatch.setattr(runtime, "load", lambda name: network if name == "staging" else load(name))
+    monkeypatch.setattr(runtime, "load", lambda name, *at: network if name == "staging" else load(name, *at))
     return network
 
 
@@ -197,6 +197,12 @@ def test_evaluate_gives_the_fixed_figures(shipped, data, tmp_path):
     assert np.sum(figures["confusion"]) == 12 and figures["card"]["sha256"] == shipped.card.sha256
     lines = list(csv.DictReader((tmp_path / "p.csv").open()))
     assert len(lines) == 12 and lines[0]["truth"] == "benign"
+
+
+def test_evaluate_measures_the_network_that_the_settings_name(trained, data, tmp_path, settings):
+    settings.STAGING_NETWORK = str(trained)
+    figures = evaluated(data / FOLDER, tmp_path / "f.json", where=["label=Pre", "fold=3"])
+    assert figures["card"]["sha256"] == registry.read_card("staging", trained).sha256
 
 
 def test_evaluate_under_perturbation_keeps_the_clean_figures(shipped, data, tmp_path):
