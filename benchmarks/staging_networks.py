@@ -56,7 +56,7 @@ def stronger(image: Image, seed: int) -> Image:
 
 
 def changes(data: Path) -> Iterator[tuple[str, Change]]:
-    """Name what is done to the images before a network sees them."""
+    """Name what is done to the fields before a network sees them."""
     yield "as they are", lambda image, _: image
     for name, reference in references(data):
         yield (
@@ -66,6 +66,11 @@ def changes(data: Path) -> Iterator[tuple[str, Change]]:
     yield "±20 % density per dye", stronger
     for kind in ("stain", "blur", "scale"):
         yield f"evaluate --perturb {kind}", lambda image, seed, kind=kind: perturb(image, kind, seed)
+
+
+def changed(images: list[Image], change: Change) -> list[Image]:
+    """Cut the fields out of images of the set and change them; nothing of the corner is left by then."""
+    return [change(top_left(image), number) for number, image in enumerate(images)]
 
 
 def told(truth: NDArray[np.int64], each: NDArray[np.float64]) -> str:
@@ -110,7 +115,7 @@ def main(data: Path, folders: list[Path]) -> None:
         print(f"\n{card.architecture}, {card.input.side} px, {epochs} epochs; n {len(truth)}")
         print("| fields | accuracy | macro F1 | calibration error |\n|---|---|---|---|")
         for name, change in changes(data):
-            fields = [top_left(change(image, number)) for number, image in enumerate(images)]
+            fields = changed(images, change)
             parts = range(0, len(fields), 32)
             each = np.concatenate([probabilities(fields[start : start + 32], network) for start in parts])
             print(f"| {name} | {told(truth, each)} |", flush=True)

@@ -1,4 +1,4 @@
-"""Milliseconds per field of the four hybrid staging networks: the runtime beside eager torch, in turns.
+"""Milliseconds per field of the five hybrid staging networks: the runtime beside eager torch, in turns.
 
 python benchmarks/staging_speed.py [SIDE] [THREADS]
 """

@@ -16,6 +16,7 @@ class InferenceConfig(AppConfig):
         from . import case_states, checks, double_reading, review_queue, what_matters
 
         register(checks.networks_are_whole, "inference")
+        register(checks.staging_network_is_whole, "inference")
         register(checks.segmentation_engine_is_known, "inference")
         register(checks.second_reader_is_whole, "inference")
         SOURCES["analyses"] = case_states.facts

@@ -23,6 +23,25 @@ def networks_are_whole(app_configs: Any = None, **_: Any) -> list[checks.CheckMe
     return list(_problems(sorted({*REQUIRED, *needed, *registry.names()})))
 
 
+def staging_network_is_whole(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """The staging network that the settings name has its card, and the weights the card describes."""
+    if not settings.STAGING_NETWORK:
+        return []
+    try:
+        folder = registry.staging_folder(settings.STAGING_NETWORK)
+        registry.verified_weights(registry.card(registry.STAGING_NETWORK, folder))
+    except NetworkUnavailable as error:
+        return [
+            checks.Error(
+                f"STAGING_NETWORK is {settings.STAGING_NETWORK!r}. {error.text}",
+                hint="It names a folder with staging.json and staging.safetensors, below inference/weights or"
+                " by its absolute path; empty, it means inference/weights itself.",
+                id="inference.E007",
+            )
+        ]
+    return []
+
+
 def segmentation_engine_is_known(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """The engine of the settings is one of the product's."""
     if settings.SEGMENTATION_ENGINE in [*SegmentationEngine]:

@@ -71,6 +71,10 @@ STAGING_ANSWERS: dict[str, Promise] = {**LEUKEMIA_NAMES, NOT_STAGEABLE: _("Not s
 STAGING_REASONS: dict[str, Promise] = {
     "leukemia": _("a stage of leukemia was called"),
     "networks_disagree": _("the share of blasts that the white-cell network called does not fit the stage"),
+    "networks_disagree_by_field": _(
+        "in half of the staged fields or more the share of blasts that the white-cell network called does not"
+        " fit the stage of the field"
+    ),
     "low_confidence": _("no stage is probable enough"),
     "few_fields": _("few fields could be staged"),
     "fields_disagree": _("the fields disagree"),

@@ -39,6 +39,7 @@ def _field_call(field: StagedField) -> dict[str, Any]:
         "probabilities": _numbers(field.probabilities),
         "nucleated_cells": int(field.nucleated_cells),
         "blast_share": None if field.blast_share is None else float(field.blast_share),
+        "disagrees": field.disagrees,
     }
 
 

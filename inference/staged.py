@@ -98,6 +98,11 @@ class StagedSmear:
         return self.found.count(FieldState.STAGED) if self.found else 0
 
     @property
+    def disagreeing(self) -> int:
+        """In how many fields the blasts do not fit the stage."""
+        return sum(bool(field.disagrees) for field in self.fields)
+
+    @property
     def left_out(self) -> list[tuple[str, int]]:
         """Why fields were left out, in words, and how many."""
         states = [state for state in FieldState if state is not FieldState.STAGED]

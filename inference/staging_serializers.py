@@ -58,6 +58,10 @@ class FieldCallSerializer(serializers.Serializer):
     blast_share = serializers.FloatField(
         allow_null=True, help_text="Share of its leukocytes that the white-cell network calls blasts, 0-1."
     )
+    disagrees = serializers.BooleanField(
+        allow_null=True,
+        help_text="Whether its stage does not fit that share; null where none can be compared.",
+    )
 
 
 class StagingSerializer(serializers.Serializer):

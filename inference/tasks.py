@@ -41,6 +41,7 @@ from inference.models import AnalysisRun, Cell, Rehearsal
 from inference.pipeline import payload
 from inference.pipeline.config import Config, SegmentationEngine, shape_of
 from inference.pipeline.findings import Explanation, Kind, Method, Staging
+from inference.pipeline.networks.registry import staging_folder
 from inference.rehearsal_figures import Anew, compared
 from inference.results import ReviewedCell
 
@@ -75,6 +76,7 @@ def _config(pixel_um: float | None = None, staging: bool = False) -> Config:
         remediate=settings.CALL_AGAIN,
         review_contradicted=settings.REVIEW_CONTRADICTED,
         staging=staging,
+        staging_folder=staging_folder(settings.STAGING_NETWORK),
         rbc_classified=settings.RBC_CLASSIFIED,
         rbc_reviewed=settings.RBC_REVIEWED,
     )
@@ -220,7 +222,7 @@ def _stage(run: AnalysisRun) -> Staging:
     smear = run.smear
     whites = [records.cell(row) for row in run.cells.filter(kind=Kind.WBC)]
     with local_path(smear.original, smear.suffix) as path, Slide.open(path, run.pixel_um) as slide:
-        return stage(slide, whites, run.pixel_um)
+        return stage(slide, whites, run.pixel_um, staging_folder(settings.STAGING_NETWORK))
 
 
 @shared_task

@@ -258,6 +258,8 @@ RUN_LOST_AFTER_SECONDS = 20
 RUN_MAX_ATTEMPTS = 3
 REVIEW_CLAIM_MINUTES = 15
 SEGMENTATION_ENGINE = env.text("SEGMENTATION_ENGINE", "compact")
+# Folder of the staging network, below inference/weights or absolute; empty: the one in inference/weights.
+STAGING_NETWORK = env.text("STAGING_NETWORK").strip()
 # Both off, as they were measured not to help (docs/heat_maps.md, docs/words.md): call doubted cells again in
 # other stains and cut out tighter; send cells to review whose words contradict their call.
 CALL_AGAIN = env.flag("CALL_AGAIN")

@@ -184,7 +184,7 @@ def _staged(
         return None, ()
     with clock("staging"):
         try:
-            return stage(slide, whites, config.pixel_um), ()
+            return stage(slide, whites, config.pixel_um, config.staging_folder), ()
         except PipelineError as error:
             return None, (Notice(NOT_STAGED, f"The smear was not staged. {error.text}"),)
 

@@ -160,7 +160,7 @@ class Config:
     cells are counted and up to `rbc_classified` of them classified; `rbc_diameter_um` are the least and the
     greatest normal diameter, `rbc_grades` the limits of grades in % by class, and at most `rbc_reviewed` red
     cells of a smear are put into the review queue. `wbc_folder` holds card and weights of the network that
-    calls the white cells, None for the shipped one.
+    calls the white cells and `staging_folder` those of the one that stages, None for the shipped ones.
     """
 
     pixel_um: float | None = None
@@ -180,3 +180,4 @@ class Config:
     rbc_diameter_um: tuple[float, float] = RBC_NORMAL_DIAMETER_UM
     rbc_grades: Mapping[str, tuple[float, float, float]] = field(default_factory=lambda: RBC_GRADES_PERCENT)
     wbc_folder: Path | None = None
+    staging_folder: Path | None = None

@@ -297,7 +297,8 @@ class StagedField:
     `label` is the likeliest stage and `probabilities` are those of all, summing to 1; None and empty unless
     the field was staged. `nucleated_cells` counts the white cells, erythroblasts among them, that lie in it;
     `blast_share`, 0–1, is how many of the leukocytes there the white-cell network calls blasts, None where it
-    called none.
+    called none. `disagrees` says whether the stage does not go with that share; None where nothing can be
+    compared.
     """
 
     box: Box
@@ -306,6 +307,7 @@ class StagedField:
     probabilities: Mapping[str, float]
     nucleated_cells: int
     blast_share: float | None
+    disagrees: bool | None = None
 
 
 NOT_STAGED = "not_staged"

@@ -212,6 +212,7 @@ def _field_call(field: StagedField) -> dict[str, Any]:
         "probabilities": _rounded(field.probabilities),
         "nucleated_cells": field.nucleated_cells,
         "blast_share": _round(field.blast_share),
+        "disagrees": field.disagrees,
     }
 
 

@@ -16,6 +16,7 @@ from inference.pipeline.networks import registry
 from inference.pipeline.networks.rbc import ARCHITECTURES as RED_ARCHITECTURES
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.staging import ARCHITECTURES as STAGING_ARCHITECTURES
+from inference.pipeline.networks.staging import STAINS
 from inference.pipeline.networks.wbc import ARCHITECTURES
 from inference.pipeline.seen_colours import AS_IS
 from inference.training import rbc_run, wbc_card, wbc_run
@@ -143,6 +144,11 @@ def _add_staging(parser: argparse.ArgumentParser) -> None:
     add = partial(recipe.add_argument, default=argparse.SUPPRESS)
     add("--architecture", "--arch", choices=list(STAGING_ARCHITECTURES), help="the hybrid network")
     add("--init", choices=("scratch", "imagenet"), help="what the backbone starts from")
+    add(
+        "--stain",
+        choices=list(STAINS),
+        help="seen of a field: each channel, their sum without colour, or both",
+    )
     add("--epochs", type=int)
     add("--draws", type=int, help="fields in an epoch")
     add("--batch", type=int)
@@ -232,6 +238,8 @@ def _train_staging(given: argparse.Namespace) -> None:
     _check_folders(given, staging_run.FOLDERS)
     recipe = StagingRecipe(**chosen)
     start = started(registry.STAGING_NETWORK, given.start, recipe.architecture) if given.start else None
+    if start and start.stain != recipe.stain:
+        raise SystemExit(f"{given.start} sees fields through {start.stain}; choose that by --stain.")
     recipe = replace(
         recipe,
         first_side=min(recipe.first_side, recipe.side),

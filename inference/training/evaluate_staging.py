@@ -58,20 +58,23 @@ def listed(folder: Path, choice: Choice) -> Listing:
     )
 
 
-def measure(fields: Listing, perturbation: str | None = None) -> Measured:
-    """Stage labelled images of fields as the product does, each changed first where a perturbation is named.
+def measure(fields: Listing, perturbation: str | None = None, folder: Path | None = None) -> Measured:
+    """Stage labelled images of fields as the product does, each field changed first where a perturbation is
+    named, all those of an image by the same seed.
 
-    The call of an image pools those of its windows, and abstains where the colours of all of them are unlike
-    the training's; the cells in them are not counted. What cannot be read or is too small is skipped.
+    The call of an image pools those of its fields, and abstains where the colours of all of them are unlike
+    the training's; the cells in them are not counted. What cannot be read or is too small is skipped. The
+    network is that in a `folder`, or else the one shipped for use.
 
     Raises UnreadableImage when none is left.
     """
-    network = runtime.load(registry.STAGING_NETWORK)
+    network = runtime.load(registry.STAGING_NETWORK, folder or registry.WEIGHTS)
     measured = Measured(network.card, skipped=list(fields.skipped))
     for number, sample in enumerate(fields.samples):
         try:
-            image = read_cell_image(sample.path)
-            made = staged(perturb(image, perturbation, number) if perturbation else image, network)
+            seen = cut(read_cell_image(sample.path), network.card)
+            shown = [perturb(one, perturbation, number) for one in seen] if perturbation else seen
+            made = staged(shown, network)
         except PipelineError as error:
             measured.skipped.append(Skipped(fields.name_of(sample), error.text))
             continue
@@ -82,17 +85,21 @@ def measure(fields: Listing, perturbation: str | None = None) -> Measured:
     return measured
 
 
-def staged(image: Image, network: Network) -> Call:
-    """Return the call of an image, uint8 RGB; raises UnsupportedImage where it is smaller than a field."""
-    seen, card = cut(image, network.card), network.card
-    known = [field for field in seen if Limits.of(card).colours_known(field)]
+def staged(seen: Sequence[Image], network: Network) -> Call:
+    """Return the call that the fields of an image share, uint8 RGB each."""
+    card = network.card
+    known = [one for one in seen if Limits.of(card).colours_known(one)]
     each = probabilities(known or seen, network)
     made = call(np.asarray(each.mean(axis=0)), card.labels, card.abstain_below)
     return made if known else Call(made.label, made.confidence, made.probabilities, abstained=True)
 
 
 def cut(image: Image, card: Card) -> Sequence[Image]:
-    """Cut an image into fields as the product does; raises UnsupportedImage where it is smaller than one."""
+    """Cut an image, uint8 RGB, into fields as the product does.
+
+    Nothing may change the image before: what blurs it would carry its burnt-in corner into the field. Raises
+    UnsupportedImage where it is smaller than a field.
+    """
     size, geometry = (image.shape[1], image.shape[0]), Geometry.of(card)
     window = geometry.window(size, None) or geometry.window(size, estimate_pixel_um(image))
     if window is None:

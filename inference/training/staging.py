@@ -36,7 +36,8 @@ class Recipe:
 
     An epoch draws `draws` fields, a stage in proportion to its number of fields to the power of `balance`.
     The side of the input grows from `first_side` to `side` in the second half of the training. `start` is the
-    sha256 of the weights that the training starts from, nothing for random ones.
+    sha256 of the weights that the training starts from, nothing for random ones. `stain` is what the network
+    sees a field through, one of `staging.STAINS`.
     """
 
     architecture: str = staging.ARCHITECTURE
@@ -54,6 +55,7 @@ class Recipe:
     warmup: float = 0.15
     seed: int = 1
     start: str = ""
+    stain: str = staging.STAIN
 
     def side_at(self, epoch: int) -> int:
         """Return the side in px to train an epoch at, in steps of 32 px."""
@@ -115,7 +117,7 @@ class Trainer(Optimisation):
     def __init__(self, recipe: Recipe, fields: Fields, lent: Lent, this: Run) -> None:
         self.recipe, self.fields, self.lent = recipe, fields, lent
         torch.manual_seed(recipe.seed)
-        network = staging.build(recipe.architecture, len(STAGES_OF_LEUKEMIA), recipe.init)
+        network = staging.build(recipe.architecture, len(STAGES_OF_LEUKEMIA), recipe.init, recipe.stain)
         if this.start is not None:
             network.load_state_dict(torch_module(this.start).network.state_dict())
         steps = recipe.epochs * max(1, recipe.draws // recipe.batch)

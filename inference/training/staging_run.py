@@ -72,7 +72,7 @@ def calibrated(data: Path, out: Path) -> dict[str, Any]:
         **{name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece", "coverage")},
         "nll": round(float(-np.log(calibrate(said, temperature)[range(len(said)), chosen.labels]).mean()), 4),
     }
-    return {**text, "metrics": [metric]}
+    return {**text, "metrics": [metric, *staging_card.baselines()]}
 
 
 def _cell_limits(data: Path, out: Path) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_a_late_request_stages_what_is_stored_and_loses_no_decision(
     review.decide(pathologist, cell, "basophil")
     seen = {}
 
-    def stage_it(slide, whites, pixel_um):
+    def stage_it(slide, whites, pixel_um, folder):
         seen.update(size=(slide.width, slide.height), whites=len(whites), pixel_um=pixel_um)
         seen.update(labels={white.call.label for white in whites})
         return staging()

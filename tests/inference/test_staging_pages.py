@@ -105,6 +105,26 @@ def test_the_result_shows_probabilities_with_n_and_interval(client_for, clinicia
     assert b"Agree:" not in page.content
 
 
+def test_fields_whose_blasts_do_not_fit_their_stage_are_marked(client_for, clinician, analysed):
+    found = staging("pre_b", "leukemia", "networks_disagree_by_field")
+    fields = [replace(field, disagrees=number < 3) for number, field in enumerate(found.fields)]
+    run = analysed(replace(found, fields=tuple(fields)))
+    text = words(client_for(clinician).get(f"/runs/{run.pk}/"))
+    assert text.count("does not fit the stage of the field") == 1
+    assert "Blasts do not fit the stage in 3 of 6 staged fields" in text
+    assert text.count("50 % does not fit the stage") == 3
+
+
+def test_fields_kept_before_they_were_compared_are_not_marked(client_for, api_for, clinician, analysed):
+    run = analysed(staging())
+    (call,) = StageCall.objects.all()
+    call.field_calls = [{k: v for k, v in kept.items() if k != "disagrees"} for kept in call.field_calls]
+    call.save()
+    assert "not fit the stage" not in words(client_for(clinician).get(f"/runs/{run.pk}/"))
+    part = api_for(clinician).get(f"/api/v1/runs/{run.pk}/staging/").json()
+    assert {field["disagrees"] for field in part["field_calls"]} == {None}
+
+
 def test_a_smear_that_cannot_be_staged_says_why(client_for, clinician, analysed):
     run = analysed(not_stageable())
     text = words(client_for(clinician).get(f"/runs/{run.pk}/"))

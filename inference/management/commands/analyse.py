@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.pipeline.config import Augmentation, Config, SegmentationEngine
+from inference.pipeline.networks.registry import staging_folder
 
 OVERLAY_SIDE = 4096
 """Longer side in px of the annotated picture of a slide; a smaller image keeps its own."""
@@ -99,6 +100,7 @@ def _config(options: dict[str, Any]) -> Config:
         augmentation=Augmentation(options["augmentation"]) if options["augmentation"] else None,
         adapt_batch_statistics=options["adapt_batch_statistics"],
         staging=options["staging"],
+        staging_folder=staging_folder(settings.STAGING_NETWORK),
         remediate=options["call_again"],
         review_contradicted=options["review_contradicted"],
     )

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from inference.pipeline.config import SegmentationEngine
+from inference.pipeline.networks.registry import staging_folder
 
 OF_WBC = ("classes", "predictions", "report", "where", "index", "against", "against_where")
 """Options that evaluate segmentation does not have."""
@@ -223,8 +225,9 @@ def _staging(options: dict[str, Any]) -> dict[str, Any]:
         owner = "segmentation" if foreign[0] == "engine" else "wbc"
         raise CommandError(f"--{foreign[0].replace('_', '-')} belongs to evaluate {owner}.")
     fields = listed(options["folder"], Choice.of(options["split"], options["where"], options["index"]))
-    clean = measure(fields)
-    shown = measure(fields, options["perturb"]) if options["perturb"] else clean
+    of_setting = partial(measure, fields, folder=staging_folder(settings.STAGING_NETWORK))
+    clean = of_setting()
+    shown = of_setting(options["perturb"]) if options["perturb"] else clean
     figures = shown.figures()
     if shown is not clean:
         figures |= {"perturbation": options["perturb"], "clean": clean.figures()}

@@ -45,7 +45,7 @@ def backbone(name: str, init: str = "scratch", **arguments: Any) -> Any:
         name: timm's name of the network.
         init: "scratch" for random weights, "imagenet" for pretrained ones.
         arguments: what `timm.create_model` is told besides; for a packaged backbone only what leaves the
-            names of its layers as they are, as `num_classes=0` does.
+            names of its layers as they are, as `num_classes=0` and `in_chans` do.
 
     Returns:
         The backbone, in training mode.
@@ -84,4 +84,7 @@ def _load_packaged(network: nn.Module, name: str) -> None:
     whole = timm.create_model(name)
     named = dict(zip(whole.state_dict(), learnt.values(), strict=True))
     whole.load_state_dict(named)
-    network.load_state_dict({layer: named[layer] for layer in network.state_dict()})
+    wanted = network.state_dict()
+    first = next(iter(wanted))
+    named[first] = timm.models.adapt_input_conv(wanted[first].shape[1], named[first])
+    network.load_state_dict({layer: named[layer] for layer in wanted})

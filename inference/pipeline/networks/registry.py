@@ -107,6 +107,12 @@ class Card:
         return float(usual) if usual else None
 
     @property
+    def stain(self) -> str:
+        """What a staging network sees a field through, by its name in `staging.STAINS`; each channel's own
+        stain where the card does not say."""
+        return str(self.text["input"].get("stain", "own"))
+
+    @property
     def used(self) -> NetworkUsed:
         """What findings and reports say about this network."""
         return NetworkUsed(self.name, self.version, self.sha256)
@@ -121,6 +127,12 @@ def segmentation_network(engine: SegmentationEngine) -> str:
 def names(folder: Path = WEIGHTS) -> tuple[str, ...]:
     """Return the names of all networks that have a card, sorted."""
     return tuple(sorted(path.stem for path in folder.glob("*.json")))
+
+
+def staging_folder(name: str) -> Path:
+    """Return where a staging network lies that an installation names: a folder below `WEIGHTS`, or any other
+    by its absolute path; `WEIGHTS` itself for an empty name."""
+    return WEIGHTS / name
 
 
 def white_cell_networks(folder: Path = WEIGHTS) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def _architecture(card: Card) -> nn.Module:
     if card.name == registry.SEGMENTATION_NETWORK:
         return segmentation.build(card.architecture)
     if card.name == registry.STAGING_NETWORK:
-        return staging.build(card.architecture, len(card.labels))
+        return staging.build(card.architecture, len(card.labels), stain=card.stain)
     design = card.architecture.partition("_")[0]
     if design in ("maskrcnn", "htc"):
         # Only these need torchvision, which takes long to import.

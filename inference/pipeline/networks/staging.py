@@ -19,6 +19,16 @@ LEAST_SPREAD = 0.02
 """Standard deviation of density below which a field counts as empty and its noise is not stretched."""
 
 
+def _density(light: Tensor) -> Tensor:
+    return -torch.log(light + DARKEST)
+
+
+def _against_itself(density: Tensor) -> Tensor:
+    mean = density.mean(dim=(2, 3), keepdim=True)
+    spread = (density - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
+    return (density - mean) / spread.clamp(min=LEAST_SPREAD)
+
+
 class OwnStain(nn.Module):
     """The optical density of each channel, less its mean over the field, over its standard deviation there.
 
@@ -27,11 +37,46 @@ class OwnStain(nn.Module):
     Source: Ulyanov et al. 2016 (instance normalisation), on densities.
     """
 
+    channels = 3
+
     def forward(self, light: Tensor) -> Tensor:
-        density = -torch.log(light + DARKEST)
-        mean = density.mean(dim=(2, 3), keepdim=True)
-        spread = (density - mean).square().mean(dim=(2, 3), keepdim=True).sqrt()
-        return (density - mean) / spread.clamp(min=LEAST_SPREAD)
+        return _against_itself(_density(light))
+
+
+class GreyStain(nn.Module):
+    """The optical density summed over the dyes, without their colours, against its own mean and deviation.
+
+    Each dye adds to the density of every channel, so that the sum over the channels is one over the dyes; it
+    is taken a third of, which changes nothing but what counts as empty. Input: float32
+    (n, 3, height, width) in 0–1; output (n, 1, height, width).
+    """
+
+    channels = 1
+
+    def forward(self, light: Tensor) -> Tensor:
+        return _against_itself(_density(light).mean(dim=1, keepdim=True))
+
+
+class BothStains(nn.Module):
+    """What `OwnStain` gives and, as a fourth channel, `GreyStain`: float32 (n, 4, height, width)."""
+
+    channels = OwnStain.channels + GreyStain.channels
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.grey = OwnStain(), GreyStain()
+
+    def forward(self, light: Tensor) -> Tensor:
+        return torch.cat([self.own(light), self.grey(light)], dim=1)
+
+
+STAIN = "own"
+STAINS: Mapping[str, type[OwnStain | GreyStain | BothStains]] = {
+    STAIN: OwnStain,
+    "grey": GreyStain,
+    "both": BothStains,
+}
+"""What a network can see a field through; `STAIN` where its card does not say."""
 
 
 def regions(maps: Tensor) -> Tensor:
@@ -105,7 +150,7 @@ weights wherever the package index can be reached."""
 
 
 class StagingNetwork(nn.Module):
-    """Backbone, reader of its regions, dropout and a layer for the stages.
+    """One of the `STAINS`, backbone, reader of its regions, dropout and a layer for the stages.
 
     Input: float32 (n, 3, side, side) RGB in 0–1, a side of 32 px or more; output: logits (n, stages).
     """
@@ -113,10 +158,14 @@ class StagingNetwork(nn.Module):
     explanation_layer = "maps"
 
     def __init__(
-        self, backbone: nn.Module, reader: Callable[[int], Recurrent | Attention], stages: int
+        self,
+        stain: OwnStain | GreyStain | BothStains,
+        backbone: nn.Module,
+        reader: Callable[[int], Recurrent | Attention],
+        stages: int,
     ) -> None:
         super().__init__()
-        self.stain, self.backbone, self.maps = OwnStain(), backbone, nn.Identity()
+        self.stain, self.backbone, self.maps = stain, backbone, nn.Identity()
         self.reader = reader(backbone.feature_info.channels()[-1])  # type: ignore[union-attr,operator]
         self.dropout = nn.Dropout(DROPOUT)
         self.stages = nn.Linear(self.reader.width, stages)
@@ -127,7 +176,7 @@ class StagingNetwork(nn.Module):
         return logits
 
 
-def build(architecture: str, stages: int, init: str = "scratch") -> StagingNetwork:
+def build(architecture: str, stages: int, init: str = "scratch", stain: str = STAIN) -> StagingNetwork:
     """Build a staging network by its name in `ARCHITECTURES`.
 
     Args:
@@ -135,15 +184,18 @@ def build(architecture: str, stages: int, init: str = "scratch") -> StagingNetwo
         stages: how many stages it tells apart.
         init: "scratch" for random weights, or "imagenet" for a backbone with pretrained ones; what stands on
             it is always random.
+        stain: what it sees a field through, by its name in `STAINS`.
 
     Returns:
         The network, in training mode.
 
-    Raises ValueError when there is no such network, NetworkUnavailable when the pretrained weights cannot be
-    had.
+    Raises ValueError when there is no such network or stain, NetworkUnavailable when the pretrained
+    weights cannot be had.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"{architecture} is no staging network; there are {', '.join(ARCHITECTURES)}.")
-    of = ARCHITECTURES[architecture]
-    backbone = pretrained.backbone(of.backbone, init, features_only=True, out_indices=[-1])
-    return StagingNetwork(backbone, of.reader, stages)
+    if stain not in STAINS:
+        raise ValueError(f"A staging network sees no field through {stain}; there are {', '.join(STAINS)}.")
+    of, seen = ARCHITECTURES[architecture], STAINS[stain]()
+    chosen = {"features_only": True, "out_indices": [-1], "in_chans": seen.channels}
+    return StagingNetwork(seen, pretrained.backbone(of.backbone, init, **chosen), of.reader, stages)

@@ -101,7 +101,7 @@ def test_a_smear_that_cannot_be_staged_is_analysed_all_the_same(monkeypatch):
 def test_staging_runs_where_it_was_asked_for_by_the_cells_that_were_called(monkeypatch):
     given, reported = [], []
 
-    def stage(slide, whites, pixel_um):
+    def stage(slide, whites, pixel_um, folder):
         given.append((slide.width, [white.call.label for white in whites], pixel_um))
         return staging("pro_b", "leukemia")
 

@@ -129,6 +129,22 @@ def test_shipped_weights_match_their_cards():
         assert registry.verified_weights(card)
         assert "Research Use Only" in card.text["intended_use"]
         assert all(metric["command"] for metric in card.text["metrics"])
+    cards, files = (
+        {path.with_suffix("") for path in registry.WEIGHTS.rglob(f"*.{end}")}
+        for end in ("json", "safetensors")
+    )
+    assert cards == files
+
+
+@pytest.mark.parametrize(
+    ("folder", "architecture"), [("", "efficientnet_lite0_lstm"), ("mobilenetv3_lstm", "mobilenetv3_lstm")]
+)
+def test_each_shipped_staging_network_has_the_weights_of_its_architecture(folder, architecture):
+    card = registry.read_card("staging", registry.staging_folder(folder))
+    assert card.architecture == architecture == card.text["training"]["architecture"]
+    pixels = torch.zeros(1, card.input.side, card.input.side, 3, dtype=torch.uint8)
+    with torch.inference_mode():
+        assert runtime.torch_module(card)(pixels).shape == (1, len(card.labels))
 
 
 def eager(module, batch):

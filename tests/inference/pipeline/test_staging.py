@@ -10,6 +10,7 @@ from inference.pipeline.config import STAGES_OF_LEUKEMIA
 from inference.pipeline.findings import Call, Cell, FieldState, Instance, Kind
 from inference.pipeline.networks import registry
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.payload import staging_part
 from inference.pipeline.staging_windows import Geometry, windows
 from inference.pipeline.stain_range import StainRange, figures
 from tests.inference.training.test_staging import CARD
@@ -119,6 +120,7 @@ def test_probabilities_are_pooled_over_the_staged_fields():
 
 def test_a_sure_smear_is_staged_with_narrow_intervals():
     smear, whites = two_fields()
+    whites[0] = cell(50, 50, "blast")
     staged = stage(Known(LEUKEMIA, LEUKEMIA, fields=2, least_blasts=0.1), smear, whites)
     assert staged.label == "pre_b" and staged.reasons == ("leukemia",)
     low, high = staged.intervals_95["pre_b"]
@@ -164,6 +166,42 @@ def test_a_stage_that_does_not_go_with_the_blasts_needs_review(logits, called, d
     cells = [cell(*white.instance.centroid, label) for white, label in zip(whites, called, strict=True)]
     staged = stage(Known(logits, logits, least_blasts=0.0, most_blasts=0.4), smear, cells)
     assert ("networks_disagree" in staged.reasons) is disagree
+
+
+@pytest.mark.parametrize(
+    ("logits", "called", "each"),
+    [
+        (LEUKEMIA, ["lymphocyte"] * 2 + ["blast"] * 2, [True, False]),
+        (LEUKEMIA, ["blast"] * 4, [False, False]),
+        (BENIGN, ["blast"] * 2 + ["lymphocyte"] * 2, [True, False]),
+        (LEUKEMIA, ["erythroblast"] * 2 + ["lymphocyte"] * 2, [None, True]),
+        (LEUKEMIA, ["erythroblast"] * 4, [None, None]),
+    ],
+)
+def test_a_field_disagrees_by_its_own_blasts(logits, called, each):
+    smear, whites = two_fields()
+    cells = [cell(*white.instance.centroid, label) for white, label in zip(whites, called, strict=True)]
+    staged = stage(Known(logits, logits, least_blasts=0.0, most_blasts=0.6), smear, cells)
+    assert [field.disagrees for field in staged.fields] == each
+    assert ("networks_disagree_by_field" in staged.reasons) is (True in each)
+    said = [field["disagrees"] for field in staging_part(staged)["field_calls"]]
+    assert said == each
+
+
+def test_fewer_than_half_of_the_fields_may_disagree():
+    pixels = RNG.integers(60, 250, (200, 660, 3), np.uint8)
+    whites = [
+        cell(220 * place + x, 60, "blast" if place else "lymphocyte") for place in range(3) for x in (50, 90)
+    ]
+    staged = stage(Known(LEUKEMIA, LEUKEMIA, LEUKEMIA), Smear(pixels), whites)
+    assert [field.disagrees for field in staged.fields] == [True, False, False]
+    assert staged.reasons == ("leukemia",)
+
+
+def test_a_field_that_is_left_out_disagrees_with_nothing():
+    smear, whites = two_fields()
+    staged = stage(Known(LEUKEMIA), smear, whites[:3])
+    assert staged.fields[1].disagrees is None
 
 
 def test_a_smear_smaller_than_a_field_says_so():

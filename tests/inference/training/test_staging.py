@@ -6,15 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from django.core.management import CommandError, call_command
 from PIL import Image
 
+from benchmarks import staging_networks
+from inference.pipeline import stain
 from inference.pipeline.analyse import analyse
 from inference.pipeline.config import STAGES_OF_LEUKEMIA, Config
 from inference.pipeline.findings import Kind
 from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks.staging import STAIN, STAINS
 from inference.training import evaluate_staging, staging_card, staging_cells, staging_run
 from inference.training.__main__ import main
+from inference.training.labels import Choice
+from inference.training.perturb import KINDS
 from inference.training.staging import Recipe, chances
 from inference.training.staging_augmentation import Lent, Stain, augment
 from inference.training.staging_cells import Counted
@@ -174,7 +180,7 @@ def network(trained):
 def shipped(network, monkeypatch):
     """The short training's network in place of the product's."""
     load = runtime.load
-    monkeypatch.setattr(runtime, "load", lambda name: network if name == "staging" else load(name))
+    monkeypatch.setattr(runtime, "load", lambda name, *at: network if name == "staging" else load(name, *at))
     return network
 
 
@@ -191,6 +197,12 @@ def test_evaluate_gives_the_fixed_figures(shipped, data, tmp_path):
     assert np.sum(figures["confusion"]) == 12 and figures["card"]["sha256"] == shipped.card.sha256
     lines = list(csv.DictReader((tmp_path / "p.csv").open()))
     assert len(lines) == 12 and lines[0]["truth"] == "benign"
+
+
+def test_evaluate_measures_the_network_that_the_settings_name(trained, data, tmp_path, settings):
+    settings.STAGING_NETWORK = str(trained)
+    figures = evaluated(data / FOLDER, tmp_path / "f.json", where=["label=Pre", "fold=3"])
+    assert figures["card"]["sha256"] == registry.read_card("staging", trained).sha256
 
 
 def test_evaluate_under_perturbation_keeps_the_clean_figures(shipped, data, tmp_path):
@@ -219,9 +231,39 @@ def test_the_corner_does_not_change_a_call(shipped):
     image = field(2, 7)
     painted = image.copy()
     painted[188:, :] = painted[:, 188:] = 0
-    first, second = (evaluate_staging.staged(one, shipped) for one in (image, painted))
-    assert first == second
-    assert first != evaluate_staging.staged(np.rot90(image, 2).copy(), shipped)
+    first, second, turned = (
+        evaluate_staging.staged(evaluate_staging.cut(one, shipped.card), shipped)
+        for one in (image, painted, np.rot90(image, 2).copy())
+    )
+    assert first == second != turned
+
+
+@pytest.mark.parametrize("perturbation", [None, *KINDS])
+def test_no_perturbation_carries_the_corner_into_the_network(perturbation, shipped, tmp_path, monkeypatch):
+    """Pixels beyond the field change nothing of what the network is shown, those within do."""
+    image = field(2, 7)
+    beyond, within = image.copy(), image.copy()
+    beyond[188:, :] = beyond[:, 188:] = 0
+    within[187, 187] = 0
+    shown, predict = [], shipped.predict
+    monkeypatch.setattr(shipped, "predict", lambda batch: shown.append(batch) or predict(batch))
+    for number, pixels in enumerate((image, beyond, within)):
+        save(tmp_path / str(number) / "pre_b" / "a.png", pixels)
+        evaluate_staging.measure(evaluate_staging.listed(tmp_path / str(number), Choice()), perturbation)
+    assert np.array_equal(shown[0], shown[1]) and not np.array_equal(shown[0], shown[2])
+
+
+def test_no_change_of_the_benchmark_carries_the_corner_into_a_field(monkeypatch):
+    reference = stain.Reference((160.0, 150.0, 120.0), (20.0, 8.0, 6.0))
+    monkeypatch.setattr(staging_networks, "references", lambda data: [("a laboratory", reference)])
+    image = field(2, 7)
+    painted = image.copy()
+    painted[188:, :] = painted[:, 188:] = 0
+    changes = dict(staging_networks.changes(Path()))
+    assert len(changes) == 6
+    for change in changes.values():
+        first, second = staging_networks.changed([image], change), staging_networks.changed([painted], change)
+        assert np.array_equal(first, second)
 
 
 def test_cells_are_counted_once(tmp_path, monkeypatch):
@@ -259,3 +301,33 @@ def test_a_training_starts_from_another_and_stops_before_its_end(trained, data, 
     assert (training["epochs"], training["stopped_after"]) == (2, 1)
     with pytest.raises(SystemExit, match="holds a mobilenetv3_lstm"):
         main([*arguments, "--arch", "xception_bigru"])
+    with pytest.raises(SystemExit, match="sees fields through own"):
+        main([*arguments, "--stain", "grey"])
+
+
+@pytest.mark.parametrize("stain", [name for name in STAINS if name != STAIN])
+def test_a_card_says_what_its_network_sees_a_field_through(stain, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging_cells, "_counted", lambda file: Counted(5, 4, 1))
+    monkeypatch.setattr(staging_card, "SCALE_FIELDS", 2)
+    assert main(["staging", "--data", str(data), "--out", str(tmp_path), *SHORT, "--stain", stain]) == 0
+    card = registry.read_card("staging", tmp_path)
+    assert card.stain == stain == card.text["training"]["stain"]
+    network, batch = runtime.Network(card), runtime.prepare(list(read(data, TEST).images[:2]), card.input)
+    assert isinstance(network.module.network.stain, STAINS[stain])
+    with torch.inference_mode():
+        wanted = network.module(torch.from_numpy(batch)).numpy()
+    assert np.allclose(network.predict(batch), wanted, atol=0.05)
+
+
+def test_a_card_that_does_not_say_means_each_channels_own_stain(trained):
+    assert registry.parsed(CARD, trained).stain == STAIN == registry.read_card("staging", trained).stain
+
+
+def test_a_card_has_the_version_of_its_architecture_and_what_colour_alone_tells(data, monkeypatch):
+    monkeypatch.setattr(staging_card, "SCALE_FIELDS", 2)
+    fields = read(data, LEARN), read(data, CHOOSE)
+    for architecture, version in (("efficientnet_lite0_lstm", "2.0.0"), ("mobilenetv3_lstm", "1.0.0")):
+        text = staging_card.draft(Recipe(architecture=architecture), 1, "0", fields)
+        assert text["version"] == version
+    assert 0.859 in [metric["accuracy"] for metric in text["metrics"]]
+    assert all(metric["command"] and metric["n"] for metric in text["metrics"])
