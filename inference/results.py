@@ -185,18 +185,27 @@ def _line(key: str, share: numbers.Share, leukocytes: int, reference: Range | No
     return ClassLine(key, name, share.count, share.percent, share.low, share.high, reference, outside)
 
 
-def payload(
-    run: AnalysisRun, cells: Cells, staging: StagedSmear, others: Sequence[numbers.Cell] = ()
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is told of one finished run: its cells, its staging, and its described cells by number."""
+
+    run: AnalysisRun
+    cells: Cells
+    staging: StagedSmear
+    words: Mapping[int, Description]
+
+
+def payload(known: Known, others: Sequence[numbers.Cell] = ()) -> dict[str, Any]:
     """The JSON payload: figures with people's corrections, each cell with the machine's call beside them.
 
     `others` are the cells beside the white ones, where they are all to be listed; the figures count them in
     any case. Without them the red cells that a person was asked about or spoke on are listed.
     """
+    run, cells, staging = known.run, known.cells, known.staging
     called = (records.cell(cell.row) for cell in cells.called)
     red = (records.cell(cell.row) for cell in cells.red if cell.row.needs_review or cell.review)
     veiled = {cell.row.number for cell in cells.classified if cell.row.is_veiled}
-    words = {number: words for number, words in _words(run).items() if number not in veiled}
+    words = {number: words for number, words in known.words.items() if number not in veiled}
     machine = tuple(
         replace(cell, description=words[cell.cell_id]) if cell.cell_id in words else cell
         for cell in (*called, *(others or red))
@@ -213,12 +222,6 @@ def payload(
     for uncertain in written["uncertain_cases"]:
         uncertain["requires_manual_review"] = uncertain["cell_id"] not in reviewed
     return written
-
-
-def _words(run: AnalysisRun) -> dict[int, Description]:
-    """The cells of a run that are described, by number."""
-    kept = run.cells.exclude(description={}).values_list("number", "description")
-    return {number: words for number, column in kept if (words := records.description(column))}
 
 
 def _abnormal(cell: ReviewedCell) -> AbnormalCell:
@@ -242,10 +245,9 @@ def _bytes(file: FieldFile) -> bytes:
     return data
 
 
-def smear_result(
-    run: AnalysisRun, cells: Cells, staging: StagedSmear, ranges: Mapping[str, Range]
-) -> SmearResult:
+def smear_result(known: Known, ranges: Mapping[str, Range]) -> SmearResult:
     """Gather the facts of one finished run."""
+    run, cells, staging = known.run, known.cells, known.staging
     counted, smear = cells.figures(), run.smear
     return SmearResult(
         smear_id=smear.pk,
@@ -271,5 +273,5 @@ def smear_result(
         abnormal=tuple(_abnormal(cell) for cell in cells.called if cell.label in ABNORMAL),
         staging=staging,
         annotated_png=_bytes(run.overlay) if run.overlay else b"",
-        payload=payload(run, cells, staging),
+        payload=payload(known),
     )

@@ -1,5 +1,6 @@
 """Reading runs, cells and reviews; a person sees those of their own laboratory only."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +15,12 @@ from accounts.selectors import red_cell_grades
 from accounts.types import Lab, User
 from inference import records, results
 from inference.models import AnalysisRun, Cell, CellReview, CellSkip, SecondReview
+from inference.pipeline.cell_words import Description
 from inference.pipeline.config import RBC_GRADES_PERCENT
 from inference.pipeline.findings import Aggregate, Kind
 from inference.pipeline.findings import Cell as FoundCell
 from inference.pipeline.red_cell_findings import RedCells
-from inference.results import AbnormalCell, Cells, ClassLine, Range, ReviewedCell, SmearResult
+from inference.results import AbnormalCell, Cells, ClassLine, Known, Range, ReviewedCell, SmearResult
 from inference.staged import StagedSmear, StageShare, staged, stagings
 
 __all__ = ["AbnormalCell", "ClassLine", "ReviewedCell", "SmearResult", "StageShare", "StagedSmear"]
@@ -129,20 +131,33 @@ class Waits:
 
 def cells_of(runs: Iterable[AnalysisRun]) -> Cells:
     """The classified cells of some runs, each with the review that stands, and counts of the others."""
+    apart = list(cells_by_run(runs).values())
+    red = [cell for cells in apart for cell in cells.red]
+    return Cells(
+        [cell for cells in apart for cell in cells.called],
+        sum((Counter(cells.uncalled) for cells in apart), Counter()),
+        red,
+        apart[0].grades if apart else RBC_GRADES_PERCENT,
+    )
+
+
+def cells_by_run(runs: Iterable[AnalysisRun]) -> dict[UUID, Cells]:
+    """The same of each run apart, by its key, with as many questions as of one."""
     which = list(runs)
     reviews = CellReview.objects.filter(cell__run__in=which, undone_at=None).select_related("reviewer")
     standing = {review.cell_id: review for review in reviews}
     rows = Cell.objects.filter(run__in=which)
     named = rows.exclude(label="").defer(*LONG, "description").order_by("run_id", "number")
-    whole = [ReviewedCell(row, standing.get(row.pk)) for row in named]
-    kinds = rows.filter(label="").order_by().values_list("kind").annotate(Count("pk"))
-    red = [cell for cell in whole if cell.row.kind == Kind.RBC]
-    return Cells(
-        [cell for cell in whole if cell.row.kind != Kind.RBC],
-        {Kind(kind): count for kind, count in kinds},
-        red,
-        red_cell_grades(which[0].lab_id) if red else RBC_GRADES_PERCENT,
-    )
+    called: dict[UUID, list[ReviewedCell]] = defaultdict(list)
+    red: dict[UUID, list[ReviewedCell]] = defaultdict(list)
+    for row in named:
+        (red if row.kind == Kind.RBC else called)[row.run_id].append(ReviewedCell(row, standing.get(row.pk)))
+    uncalled: dict[UUID, dict[Kind, int]] = defaultdict(dict)
+    kinds = rows.filter(label="").order_by().values_list("run_id", "kind").annotate(Count("pk"))
+    for run_id, kind, count in kinds:
+        uncalled[run_id][Kind(kind)] = count
+    grades = red_cell_grades(which[0].lab_id) if red else RBC_GRADES_PERCENT
+    return {run.pk: Cells(called[run.pk], uncalled[run.pk], red[run.pk], grades) for run in which}
 
 
 def uncalled_cells(run: AnalysisRun) -> QuerySet[Cell]:
@@ -230,16 +245,28 @@ def result_payload(
     cells = veiled(cells_of([run]))
     red = (records.cell(cell.row) for cell in cells.red)
     others = sorted(chain(red, _uncalled(run)), key=lambda cell: cell.cell_id)
-    return results.payload(run, cells, staged(run), others)
+    return results.payload(Known(run, cells, staged(run), _descriptions([run])[run.pk]), others)
 
 
 def smear_results(case_id: UUID) -> list[SmearResult]:
     """What a report says about each analysed smear of a case, in the order of upload."""
-    runs = current_runs(case_id).select_related("smear__case", "signed_off_by", "lab")
+    runs = list(current_runs(case_id).select_related("smear__case", "signed_off_by", "lab"))
+    ranges = reference_ranges(runs[0].lab) if runs else {}
+    cells, words = cells_by_run(runs), _descriptions(runs)
     return [
-        results.smear_result(run, cells_of([run]), staging, reference_ranges(run.lab))
+        results.smear_result(Known(run, cells[run.pk], staging, words[run.pk]), ranges)
         for run, staging in stagings(runs).items()
     ]
+
+
+def _descriptions(runs: Collection[AnalysisRun]) -> dict[UUID, dict[int, Description]]:
+    """The cells that are described, of each run by number."""
+    kept = Cell.objects.filter(run__in=runs).exclude(description={})
+    found: dict[UUID, dict[int, Description]] = {run.pk: {} for run in runs}
+    for run_id, number, column in kept.order_by("number").values_list("run_id", "number", "description"):
+        if words := records.description(column):
+            found[run_id][number] = words
+    return found
 
 
 def case_aggregate(case_id: UUID) -> tuple[Aggregate, tuple[ClassLine, ...], RedCells | None]:

@@ -13,7 +13,9 @@ from playwright.sync_api import Page, expect
 
 from accounts.context import RUO
 from accounts.models import DoubleReading, Lab, Role
+from accounts.selectors import red_cell_grades
 from accounts.services import offer_staging, save_review_settings
+from accounts.sign_off import CRITICAL_FINDINGS
 from cases.models import Smear, Upload
 from cases.questions import answer, ask
 from inference import review, runs, selectors, stage_calls
@@ -21,6 +23,7 @@ from inference.models import ManualCount
 from inference.pipeline.aggregation import share
 from tests.browser import settled, sign_in, sign_out
 from tests.conftest import PASSWORD, field_image, person
+from tests.counted import CLL, HEALTHY, analysed, case_after
 from tests.stagings import staging
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -222,6 +225,46 @@ def test_a_smear_is_read_in_the_viewer(quiet_page, live_server, pathologist, don
     expect(page.get_by_role("dialog", name="Keys of this page")).to_be_hidden()
 
 
+def test_cells_are_filtered_in_the_viewer_and_coloured_by_kind(
+    quiet_page, live_server, pathologist, doubted_run
+):
+    page, count, again = (
+        quiet_page,
+        quiet_page.locator("#shown-count"),
+        quiet_page.get_by_role("button", name="Show all"),
+    )
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{doubted_run.pk}/viewer/")
+    expect(page.locator("#viewer[data-ready]")).to_be_visible()
+    expect(count).to_have_text("19 of 19 cells")
+    page.get_by_role("checkbox", name="Neutrophil").uncheck()
+    expect(count).to_have_text("15 of 19 cells")
+    again.click()
+    page.get_by_label("from", exact=True).fill("92")
+    expect(count).to_have_text("6 of 19 cells")
+    again.click()
+    for flag in ("out of distribution", "two networks disagree"):
+        page.get_by_label("Flag").select_option(flag)
+        expect(count).to_have_text("1 of 19 cells")
+    again.click()
+    expect(count).to_have_text("19 of 19 cells")
+    neutrophils = [0x00, 0x72, 0xB2]
+    page.wait_for_function(DRAWN, arg=[neutrophils, True])
+    page.get_by_role("radio", name="kind").check()
+    page.wait_for_function(DRAWN, arg=[neutrophils, False])
+    page.get_by_role("radio", name="class").check()
+    page.wait_for_function(DRAWN, arg=[neutrophils, True])
+
+
+DRAWN = """([colour, wanted]) => {
+  const canvas = document.querySelector(".pane canvas.overlay");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const is = (at) => [...colour, 255].every((value, channel) => data[at + channel] === value);
+  return wanted === Array.from({ length: data.length / 4 }, (_, place) => 4 * place).some(is);
+}"""
+"""Whether anything is drawn over the picture in a colour, or nothing is."""
+
+
 def test_an_earlier_smear_of_the_patient_moves_along(
     quiet_page, live_server, pathologist, clinician, case, done_run, field_file, findings
 ):
@@ -382,6 +425,26 @@ def test_the_gallery_shows_the_cells_of_a_reason_alone(quiet_page, live_server, 
     quiet_page.locator("#reason").select_option("")
     expect(quiet_page.locator("#cells [data-section=sickle]")).to_be_visible()
     assert "reason=" not in quiet_page.url
+
+
+def test_a_red_cell_is_called_in_the_gallery_by_key_and_undone(quiet_page, live_server, pathologist, red_run):
+    page, targets = quiet_page, section(quiet_page, "target").locator(".tile")
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{red_run.pk}/gallery/?stream=RBC")
+    expect(targets).to_have_count(20)
+    number = int(targets.last.get_attribute("data-cell"))
+    targets.last.click()
+    expect(page.locator("#cell-panel")).to_contain_text(f"Cell {number}")
+    page.keyboard.press("f")
+    expect(page.locator("#said")).to_have_text(f"Cell {number}: Schistocyte.")
+    expect(cell_in(page, "schistocyte", number)).to_be_visible()
+    expect(targets).to_have_count(19)
+    cell = red_run.cells.get(number=number)
+    assert selectors.current_label(cell) == "schistocyte"
+    page.keyboard.press("u")
+    expect(cell_in(page, "target", number)).to_be_visible()
+    expect(section(page, "schistocyte").locator(".tile")).to_have_count(0)
+    assert not cell.reviews.filter(undone_at=None).exists()
 
 
 def test_cells_called_blind_stand_unidentified_in_the_gallery(
@@ -547,6 +610,64 @@ def test_a_second_pathologist_reads_blind_after_a_skip(
     expect(page.get_by_role("row", name="Petra Peer")).to_contain_text("50.0 %")
 
 
+def test_a_slide_held_by_a_colleague_is_looked_at_and_taken_over(
+    quiet_page, browser, live_server, lab, pathologist, done_run
+):
+    peer = person(lab, Role.PATHOLOGIST, "Petra Peer")
+    review.claim_slide(peer, selectors.run_for(peer, done_run.pk))
+    page, desk, address = quiet_page, quiet_page.locator("#desk"), f"{live_server.url}/review/"
+    sign_in(page, live_server, pathologist)
+    page.goto(address)
+    expect(page.locator("main")).to_contain_text("held by Petra Peer until")
+    page.get_by_role("link", name="Look", exact=True).click()
+    expect(desk).to_contain_text("This slide is held by Petra Peer until")
+    expect(page.get_by_role("button", name="Confirm: Blast")).to_be_disabled()
+    page.keyboard.press("l")
+    expect(desk).to_contain_text("2 cells need review")
+
+    hers = browser.new_context().new_page()
+    sign_in(hers, live_server, peer)
+    hers.goto(f"{address}{done_run.pk}/")
+    hers.get_by_role("button", name="Give the slide back").click()
+    expect(hers.get_by_role("heading", level=1)).to_have_text("Review")
+
+    page.goto(address)
+    expect(page.locator("main")).not_to_contain_text("held by")
+    page.get_by_role("button", name="Review", exact=True).click()
+    expect(desk).to_contain_text("held by you until")
+    page.keyboard.press("l")
+    expect(desk).to_contain_text("1 cell needs review")
+    hers.reload()
+    expect(hers.locator("main")).to_contain_text("held by Paul Path until")
+    hers.context.close()
+
+
+def test_a_patient_is_followed_from_the_case_to_the_trends(
+    quiet_page, live_server, pathologist, case, field_file, findings
+):
+    """Two days after a lymphocytic leukemia the differential is a healthy one."""
+    review.sign_off(pathologist, analysed(case, field_file(seed=1), findings, CLL))
+    later = case_after(case, 2)
+    analysed(later, field_file("later.png", seed=2), findings, HEALTHY)
+    page = quiet_page
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/cases/{later.pk}/")
+    page.get_by_role("link", name="later.png").click()
+    delta = page.get_by_role("region", name="Since the last smear")
+    expect(delta).to_contain_text("2.0 days before")
+    expect(delta.get_by_role("alert")).to_contain_text("The samples may be mixed up.")
+    expect(delta.get_by_role("row", name="Lymphocyte")).to_contain_text("88.0")
+    delta.get_by_role("link", name="over time").click()
+    trends = page.get_by_role("region", name="The differential over time")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("over time")
+    expect(trends.get_by_role("img")).to_have_count(9)
+    lymphocytes = trends.locator(".trend", has=page.get_by_role("heading", name="Lymphocyte"))
+    lymphocytes.locator("summary").click()
+    rows = lymphocytes.get_by_role("row")
+    expect(rows.filter(has_text="88.0")).to_be_visible()
+    expect(rows.filter(has_text=later.accession)).to_contain_text("30.0")
+
+
 def test_staging_is_requested_late_and_answered(
     quiet_page, live_server, lab, administrator, clinician, pathologist, done_run
 ):
@@ -668,6 +789,44 @@ def test_an_administrator_reads_the_trail(quiet_page, live_server, administrator
     page.goto(f"{live_server.url}/laboratory/audit/")
     expect(page.locator("main")).to_contain_text("run.done")
     expect(page.locator("main")).to_contain_text("H26-0001")
+
+
+def test_an_administrator_changes_what_the_laboratory_asks_for(quiet_page, live_server, administrator):
+    """Limits of red cells, the sign-off and the review: refused with the reason, kept, and shown again."""
+    page, said = quiet_page, quiet_page.locator(".messages")
+    save = page.get_by_role("button", name="Save")
+    sign_in(page, live_server, administrator)
+    page.get_by_role("link", name="Laboratory").first.click()
+    tabs = page.get_by_role("navigation", name="Laboratory")
+
+    tabs.get_by_role("link", name="Red cells").click()
+    page.get_by_label("Lower limit, µm").fill("9")
+    save.click()
+    expect(page.locator("main")).to_contain_text("The lower limit has to be below the upper one.")
+    page.get_by_label("Lower limit, µm").fill("6.6")
+    page.get_by_label("Target cell, 2+ from, %").fill("7.5")
+    save.click()
+    expect(said).to_contain_text("The limits for red cells are saved.")
+    expect(page.get_by_label("Target cell, 2+ from, %")).to_have_value("7.5")
+
+    tabs.get_by_role("link", name="Sign-off").click()
+    page.get_by_label("Least leukocytes").fill("200")
+    page.get_by_label(str(CRITICAL_FINDINGS["first_blasts"].name)).check()
+    save.click()
+    expect(said).to_contain_text("The limits for the sign-off are saved.")
+    expect(page.get_by_label("Least leukocytes")).to_have_value("200")
+
+    tabs.get_by_role("link", name="Review").click()
+    page.get_by_label("Cells near a decision limit on which the two networks disagree").check()
+    page.get_by_label("Share of cells called blind, %").fill("20")
+    save.click()
+    expect(said).to_contain_text("The settings of the review are saved.")
+    expect(page.get_by_label("Share of cells called blind, %")).to_have_value("20")
+
+    lab = Lab.objects.get()
+    assert (lab.rbc_low_um, red_cell_grades(lab.pk)["target"][1]) == (6.6, 7.5)
+    assert (lab.least_wbc, "first_blasts" in lab.not_critical) == (200, False)
+    assert (lab.double_reading, lab.blind_percent) == (DoubleReading.NEAR, 20)
 
 
 def test_the_api_describes_itself(quiet_page, live_server, clinician):

@@ -16,8 +16,10 @@ from accounts.services import create_token
 from cases.questions import answer, ask
 from cases.services import create_case, create_patient
 from inference import review, runs, selectors
-from inference.models import Cell, CellReview, CellSkip, ManualCount, SecondReview
+from inference.models import Cell, CellReview, CellSkip, ManualCount, RehearsedCase, SecondReview
+from inference.pipeline.config import DIFFERENTIAL_CLASSES
 from reports import services as reports
+from tests import readings
 from tests.conftest import PASSWORD, field_image, person
 
 CELLS_AT_ONCE = 400
@@ -35,6 +37,9 @@ class Laboratory:
         self.run = self.analyse(self.case)
         review.claim_slide(self.pathologist, self.run)
         self.reported = self.report(self.patient)
+        self.rehearsal = readings.chosen_network(self.administrator, self.reported.case_id)
+        self.amended = self.report(create_patient(self.clinician, mrn="MRN-2", family_name="Brook"))
+        reports.amend(self.pathologist, self.amended, "Cells were called otherwise")
 
     def number(self) -> int:
         self.made += 1
@@ -69,8 +74,11 @@ class Laboratory:
         for n in range(cases):
             other = create_patient(self.clinician, mrn=f"MRN-{self.number()}", family_name="Other")
             patient = self.patient if n % 4 == 0 else other
-            case = self.report(patient).case if n % 8 == 0 else self.open_case(patient)
-            if n % 8 != 0:
+            if n % 8 == 0:
+                case = self.report(patient).case
+                self.rehearse(case)
+            else:
+                case = self.open_case(patient)
                 self.analyse(case)
             self.talk(case)
             self.hire()
@@ -78,7 +86,29 @@ class Laboratory:
             self.read_by_two(self.analyse(self.case))
             self.talk(self.case)
             self.count_by_hand()
+        self.amend(smears, calls=smears // 2)
         self.find(cells)
+
+    def rehearse(self, case) -> None:
+        """One more signed case that the candidate has called anew."""
+        known = self.rehearsal.cases.get(place=1).result
+        RehearsedCase.objects.create(rehearsal=self.rehearsal, place=self.number(), case=case, result=known)
+
+    def amend(self, smears: int, calls: int) -> None:
+        """The report that is being amended gains images, and so many of its cells are another class."""
+        case = self.amended.case
+        review.reopen(self.pathologist, case.pk)
+        for _ in range(smears):
+            self.analyse(case)
+        slides = [selectors.run_for(self.pathologist, run.pk) for run in selectors.current_runs(case.pk)]
+        reported = min(slides, key=lambda run: run.queued_at)
+        uncalled = reported.cells.filter(label__in=DIFFERENTIAL_CLASSES, reviews=None).order_by("number")
+        for cell in uncalled[:calls]:
+            review.decide(self.pathologist, cell, "basophil")
+        for run in slides:
+            for cell in selectors.open_cells(run):
+                review.decide(self.pathologist, cell, cell.label)
+            review.sign_off(self.pathologist, run)
 
     def talk(self, case) -> None:
         asked = ask(self.clinician, case, "Are these blasts?")
@@ -127,7 +157,7 @@ class Laboratory:
         )
 
     def pages(self) -> dict[str, str]:
-        case, run = [self.case.pk], [self.run.pk]
+        case, run, amended = [self.case.pk], [self.run.pk], self.amended.case_id
         cell, reported = self.run.cells.filter(needs_review=True).first().number, [self.reported.case_id]
         of_run = ("run", "run-status", "viewer", "viewer-manifest", "viewer-cells", "viewer-coverage")
         return {
@@ -150,6 +180,8 @@ class Laboratory:
             "desk": reverse("inference:review-slide", args=run),
             "tally": reverse("inference:tally", args=[self.run.smear_id]),
             "report": reverse("reports:report", args=reported),
+            "changes": reverse("reports:changes", args=[amended, 1, 2]),
+            **{f"draft as {form}": reverse("reports:download", args=[amended, 2, form]) for form in FORMS},
             "trends": reverse("reports:patient-trends", args=[self.patient.pk]),
             "notifications": reverse("accounts:notifications"),
             "tokens": reverse("accounts:tokens"),
@@ -160,9 +192,14 @@ class Laboratory:
             "API run": f"/api/v1/runs/{self.run.pk}/",
             "API result": f"/api/v1/runs/{self.run.pk}/result/",
             "API queue": "/api/v1/review/",
+            "API sign-off": f"/api/v1/cases/{self.case.pk}/sign-off/",
+            "API changes": f"/api/v1/cases/{amended}/report/changes/1/2/",
+            **{f"API {form}": f"/api/v1/cases/{amended}/report.{form}?version=2" for form in FORMS},
+            **{f"API signed {form}": f"/api/v1/cases/{amended}/report.{form}" for form in FORMS},
         }
 
 
+FORMS = ("json", "fhir.json", "hl7")
 OFFICES = {
     **{name: f"accounts:{name}" for name in ("people", "ranges", "red_cells", "sign_off", "review", "audit")},
     **{name: f"inference:{name}" for name in ("networks", "agreement", "api-agreement")},
@@ -177,7 +214,8 @@ def values(cell) -> dict[str, object]:
 @pytest.fixture
 def laboratory(clinician, pathologist, administrator, red_findings, field_file, rf, monkeypatch):
     monkeypatch.setattr("celery.current_app.send_task", lambda *_, **__: None)
-    # No file per cell: what is counted here are questions to the database.
+    monkeypatch.setattr("reports.pdf.write", lambda *_: b"%PDF-1.7")
+    # No file per cell, and no page set: what is counted here are questions to the database.
     cells = tuple(replace(cell, crop=None, explanation=None) for cell in red_findings.cells)
     few = replace(red_findings, cells=cells[:20] + cells[-20:])
     return Laboratory((clinician, pathologist, administrator), few, field_file, rf)
@@ -198,6 +236,7 @@ def test_no_page_asks_more_often_the_more_there_is(laboratory, client_for):
     looks |= {name: (office, reverse(address)) for name, address in OFFICES.items()}
     reader = reverse("inference:reader-agreement", args=[laboratory.pathologist.pk])
     looks["reader's agreement"] = (office, reader)
+    looks["rehearsal"] = (office, reverse("inference:rehearsal", args=[laboratory.rehearsal.pk]))
     few = {name: asked(*look) for name, look in looks.items()}
     laboratory.add(cases=32, smears=8, cells=CELLS_AT_ONCE)
     assert grown(few, {name: asked(*look) for name, look in looks.items()}) == {}
