@@ -217,9 +217,20 @@ def test_a_weak_map_has_digits_too(maximum, shown):
     assert strength(maximum) == shown
 
 
+@pytest.mark.parametrize(("kept", "shown"), [({"background_ratio": 0.2}, True), ({}, False)])
+def test_what_lies_beside_the_cell_is_shown_where_it_is_known(
+    client_for, pathologist, done_run, kept, shown
+):
+    done_run.cells.filter(number=8).update(explanation=kept)
+    for page in ("cell", "review-slide"):
+        place = (done_run.pk, 8) if page == "cell" else (done_run.pk,)
+        text = client_for(pathologist).get(reverse(f"inference:{page}", args=place), {"cell": 8})
+        assert ("beside the cell 20 %" in text.content.decode()) is shown
+
+
 def test_an_empty_map_is_said_to_be_empty(cell):
     empty = HeatMap(Method.GRAD_CAM, cell.label, "data:,", 0.0, 0.0, None, None, 0.0, None)
     context = {"run": cell.run, "cell": selectors.reviewed_cell(cell), "row": cell, "heat": empty}
     text = render_to_string("inference/partials/heat_map.html", context)
-    assert "The map is empty" in text
+    assert "The map is empty" in text and "beside the cell" not in text
     assert re.search(r"Evidence on the cell</dt><dd[^>]*>–</dd>", text)
