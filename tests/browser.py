@@ -34,5 +34,6 @@ def sign_out(page: Page) -> None:
 
 
 def settled(page: Page, selector: str) -> Locator:
-    """A part that htmx swaps, once htmx has bound what is in it: until then a key sends its form without htmx."""
+    """A part that htmx swaps, once htmx has bound what is in it: until then a key sends its form without
+    htmx."""
     return page.locator(f"{selector}:not(.htmx-added)")
