@@ -184,7 +184,7 @@ class RunRetry(Door):
 
 
 class CellHeatMap(Door):
-    """Where the network looked when it called a cell, by any method, made while the caller waits."""
+    """Where a network looked when it called a cell, by any method, made while the caller waits."""
 
     permission_verbs = {"get": Verb.RUN_VIEW}
 
@@ -194,7 +194,12 @@ class CellHeatMap(Door):
             OpenApiParameter(
                 "label",
                 enum=[*WBC_CLASSES, *heat_maps.EXPLAINED[Kind.RBC]],
-                description="The class it speaks for; the call's. One of the cell's own kind.",
+                description="The class it speaks for; the network's own call. One of the cell's own kind.",
+            ),
+            OpenApiParameter(
+                "network",
+                description="Name of the network that is explained; the one whose call counts. Of a white"
+                " cell with a `second_call`, that network as well.",
             ),
         ],
         responses={
@@ -209,8 +214,8 @@ class CellHeatMap(Door):
     def get(self, request: Request, run_id: UUID, number: int) -> Response:
         cell = get_object_or_404(finished_run(self.person, run_id).cells, number=number)
         blind.refuse_hidden(self.person, cell)
-        asked = request.query_params.get("method", ""), request.query_params.get("label", "")
-        return Response(HeatMapSerializer(heat_maps.heat_map(self.person, cell, *asked)).data)
+        asked = heat_maps.Asked.of(request.query_params.dict())
+        return Response(HeatMapSerializer(heat_maps.heat_map(self.person, cell, asked)).data)
 
 
 class ReviewQueue(Door, generics.ListAPIView):

@@ -20,6 +20,12 @@ from inference.reclassify import MOST
 STREAMS = {Kind.WBC: (WBC_CLASSES, names.CLASS_KEYS), Kind.RBC: (review.RBC_ANSWERS, names.RED_KEYS)}
 """What a person can call the cells of a stream, and by which keys."""
 
+RELIABLE = "explanation__receipt__reliable"
+"""Whether a stored heat map was found reliable for its cell, null where it was not tried."""
+
+COLUMNS_VERSION = "heat-2"
+"""Goes into the tag of the columns, so that no browser takes those it kept for what they mean now."""
+
 
 def manifest(user: User, run: AnalysisRun) -> dict[str, Any]:
     """What a browser needs to show and call the cells of a run; templates of addresses carry 0 where a number
@@ -55,7 +61,7 @@ def _stream(run: AnalysisRun, kind: Kind) -> dict[str, Any]:
 
 def cells(run: AnalysisRun, veil: Veil) -> dict[str, Any]:
     """The classified cells of a run in the columns of the viewer, white ones first, in the order of the
-    sheets; `heat` is 1 where a heat map is stored, `said` the id of the person's word that stands, or 0.
+    sheets; `heat` as `_heat` has it, `said` the id of the person's word that stands, or 0.
 
     What is hidden from the reader waits for their call: it needs review, and no class, no heat map, and of a
     first pathologist's call no more than its id comes with it.
@@ -63,11 +69,11 @@ def cells(run: AnalysisRun, veil: Veil) -> dict[str, Any]:
     seen = viewer.cells(run, veil)
     places = {number: place for place, number in enumerate(seen["number"])}
     ordered = chain.from_iterable(
-        sheets.in_order(run, kind).values_list("pk", "number", "heatmap") for kind in STREAMS
+        sheets.in_order(run, kind).values_list("pk", "number", "heatmap", RELIABLE) for kind in STREAMS
     )
     shown = []
-    for key, number, heat in ordered:
-        shown.append((places[number], bool(heat) and key not in veil.machine))
+    for key, number, *kept in ordered:
+        shown.append((places[number], 0 if key in veil.machine else _heat(*kept)))
         if key in veil.either:
             seen["flags"][places[number]] |= viewer.NEEDS_REVIEW
     columns = {key: [values[place] for place, _ in shown] for key, values in seen.items()}
@@ -75,9 +81,14 @@ def cells(run: AnalysisRun, veil: Veil) -> dict[str, Any]:
     said = dict(standing.values_list("cell__number", "pk"))
     return {
         **columns,
-        "heat": [int(heat) for _, heat in shown],
+        "heat": [heat for _, heat in shown],
         "said": [said.get(number, 0) for number in columns["number"]],
     }
+
+
+def _heat(heatmap: str, reliable: bool | None) -> int:
+    """0 without a stored heat map, 2 with one that its receipt calls reliable, 1 with any other."""
+    return (2 if reliable else 1) if heatmap else 0
 
 
 def words() -> dict[str, str]:
@@ -87,6 +98,8 @@ def words() -> dict[str, str]:
         "in_hand": _("Cell %(number)s in hand"),
         "chosen": _("%(n)s cells chosen"),
         "no_cell": _("No cell in hand"),
+        "no_map": _("No heat map is stored of cell %(number)s. The card beside makes one."),
+        "not_reliable": _("heat map not reliable for this cell"),
         "needs_review": _("needs review"),
         "confirmed": _("confirmed"),
         "corrected": _("corrected"),

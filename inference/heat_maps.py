@@ -1,6 +1,8 @@
 """Heat maps and words on demand: a worker makes them of any cell while the person who asked for it waits."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Self
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -21,15 +23,31 @@ HEAT_MAP_TASK = "inference.tasks.heat_map_of_cell"
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Which heat map a person wants. Empty, `method` is the usual one, `network` the one whose call counts,
+    and `label` the class that the network called."""
+
+    method: str = ""
+    label: str = ""
+    network: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """What the address of a request says."""
+        return cls(*(given.get(part.name, "") for part in fields(cls)))
+
+
+@dataclass(frozen=True, slots=True)
 class HeatMap:
     """A heat map as pages and API give it.
 
-    `label` is the class that the map speaks for, of a red cell its shape. `picture` is the address of an RGBA
-    PNG to lie over the crop, of a `fresh` one a data URI; the shares are those of its energy, 0–1, and like
-    the receipt and the words None where they are not known.
+    `network` is the one that it explains, by name, `label` the class that it speaks for, of a red cell its
+    shape. `picture` is the address of an RGBA PNG to lie over the crop, of a `fresh` one a data URI; the
+    shares are those of its energy, 0–1, and like the receipt and the words None where they are not known.
     """
 
     method: Method
+    network: str
     label: str
     picture: str
     strength: float
@@ -42,22 +60,27 @@ class HeatMap:
     fresh: bool = False
 
 
-def heat_map(actor: User, cell: Cell, method: str = "", label: str = "") -> HeatMap:
-    """Explain why a cell is called so or, given a class, what would speak for that one.
+def heat_map(actor: User, cell: Cell, asked: Asked = Asked()) -> HeatMap:
+    """Explain why a network calls a cell so or, given a class, what would speak for that one.
 
-    Raises answers.Refused for a cell that was not classified, an unknown method or class, and what
-    `answers.ask` raises.
+    Raises answers.Refused for a cell that was not classified, an unknown method or class, a network that did
+    not call the cell, and what `answers.ask` raises.
     """
     require(actor, Verb.RUN_VIEW, cell)
-    chosen = _method(method or Method.HIRES_CAM)
-    of = label or cell.label
+    chosen = _method(asked.method or Method.HIRES_CAM)
     if not cell.label or not cell.crop:
         raise answers.Refused("not_classified", _("Only cells that were classified have a heat map."))
+    said = records.called_by(cell)
+    network = asked.network or next(iter(said))
+    if network not in said:
+        raise answers.Refused("unknown_network", _did_not_call(network, said))
+    of = asked.label or said[network]
     if of not in classes(cell):
         raise answers.Refused("unknown_class", _not_known(of, cell))
-    came = answers.ask(HEAT_MAP_TASK, cell.pk, chosen.value, of)
+    came = answers.ask(HEAT_MAP_TASK, cell.pk, chosen.value, of, network)
     made = {
         "method": chosen,
+        "network": network,
         "receipt": Receipt(**came["receipt"]),
         "description": records.description(came["description"]),
     }
@@ -75,6 +98,11 @@ def asked_for(cell: ReviewedCell) -> str:
     return cell.label if cell.label in classes(cell.row) else cell.row.label
 
 
+def _did_not_call(network: str, said: Iterable[str]) -> str:
+    text = _("No network “%(name)s” called this cell. It was called by %(known)s.")
+    return text % {"name": network, "known": ", ".join(said)}
+
+
 def _not_known(label: str, cell: Cell) -> str:
     text = _("No map of this cell speaks for “%(label)s”. There are %(known)s.")
     return text % {"label": label, "known": ", ".join(classes(cell))}
@@ -87,6 +115,7 @@ def stored(cell: Cell) -> HeatMap | None:
     known = cell.explanation
     return HeatMap(
         method=Method(known.get("method", Method.HIRES_CAM)),
+        network=next(iter(records.called_by(cell))),
         label=shape_of(cell.label),
         picture=reverse("inference:heatmap", args=(cell.run_id, cell.number)),
         strength=cell.heatmap_strength or 0.0,

@@ -106,6 +106,12 @@ METHOD_NAMES: dict[str, Promise] = {
 }
 """The ways to make a heat map, the usual one first."""
 
+NETWORK_NAMES: dict[str, Promise] = {
+    "wbc": _("first network"),
+    "wbc_second": _("second network"),
+}
+"""The networks that call one cell, where several do."""
+
 REMEDY_NAMES: dict[str, Promise] = {
     "none": _("as it is"),
     "reinhard": _("stain normalised (Reinhard)"),
@@ -284,6 +290,10 @@ def staging_status_name(status: str) -> str:
 
 def method_name(method: str) -> str:
     return _name(METHOD_NAMES, method)
+
+
+def network_name(network: str) -> str:
+    return _name(NETWORK_NAMES, network)
 
 
 def remedy_name(remedy: str) -> str:

@@ -33,8 +33,8 @@ from inference.pipeline.findings import (
 )
 from inference.pipeline.red_cell_findings import RedCellMeasures
 
-RBC_NETWORK = "rbc"
-"""How the network of the shapes of red cells is named on its card."""
+WBC_NETWORK, RBC_NETWORK = "wbc", "rbc"
+"""How the networks of the white cells and of the shapes of red cells are named on their cards."""
 
 EMBEDDED = np.dtype("<f2")
 """How the numbers of an embedding are kept."""
@@ -138,6 +138,13 @@ def prediction_sets(row: CellRow) -> dict[int, tuple[str, ...]]:
 def second_call(row: CellRow) -> SecondCall | None:
     """What a second network called the cell, if there was one."""
     return SecondCall(**row.second_call) if row.second_call else None
+
+
+def called_by(row: CellRow) -> dict[str, str]:
+    """What each network called a classified cell, by the network's name: first the one whose call counts."""
+    first = RBC_NETWORK if row.kind == Kind.RBC else WBC_NETWORK
+    second = second_call(row)
+    return {first: row.label} | ({second.network: second.label} if second else {})
 
 
 def receipt(row: CellRow) -> Receipt | None:

@@ -241,6 +241,7 @@ class HeatMapSerializer(serializers.Serializer):
     """Where the network looked; the shares are those of the map's energy, 0-1."""
 
     method = serializers.CharField()
+    network = serializers.CharField(help_text="The network that is explained.")
     label = serializers.CharField(help_text="The class that the map speaks for.")  # type: ignore[assignment]
     picture = serializers.CharField(help_text="Data URI of a PNG with alpha, to lie over the crop.")
     strength = serializers.FloatField(help_text="The map's maximum before it was scaled to be shown.")

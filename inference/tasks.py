@@ -40,7 +40,7 @@ from inference.claims import HoldLost, Queue
 from inference.models import AnalysisRun, Cell, Rehearsal
 from inference.pipeline import payload
 from inference.pipeline.config import Config, SegmentationEngine, shape_of
-from inference.pipeline.findings import Explanation, Kind, Method, Staging
+from inference.pipeline.findings import Explanation, Kind, Method, NetworkUsed, Staging
 from inference.pipeline.networks.registry import staging_folder
 from inference.rehearsal_figures import Anew, compared
 from inference.results import ReviewedCell
@@ -286,10 +286,10 @@ def predict_cell(place: str, image: str, suffix: str, lab_id: str) -> None:
 
 
 @shared_task
-def heat_map_of_cell(place: str, cell_id: int, method: str, label: str) -> None:
-    """Needs a classified cell and a caller who waits at `place`; leaves its heat map there, or why there is
-    none."""
-    _give(place, lambda: _heat_map(Cell.objects.select_related("run").get(pk=cell_id), method, label))
+def heat_map_of_cell(place: str, cell_id: int, *asked: str) -> None:
+    """Needs a cell that the network asked for called, and a caller who waits at `place`; leaves its heat map
+    there, or why there is none. `asked` are the method, the class and the network."""
+    _give(place, lambda: _heat_map(Cell.objects.select_related("run").get(pk=cell_id), *asked))
 
 
 @shared_task
@@ -357,15 +357,15 @@ def _figures(explanation: Explanation) -> dict[str, float | None]:
     return {name: getattr(explanation, name) for name in HEAT_MAP_FIGURES}
 
 
-def _heat_map(row: Cell, method: str, label: str) -> dict[str, Any]:
-    from inference.pipeline.heat_map import Kept, heat_map, network_of
+def _heat_map(row: Cell, method: str, label: str, network: str) -> dict[str, Any]:
+    from inference.pipeline.heat_map import Kept, heat_map
 
-    called_by = {used.name: used.sha256 for used in records.networks(row.run)}
-    sha256 = called_by.get(network_of(Kind(row.kind)), "")
+    called_by = {used.name: used for used in records.networks(row.run)}
+    used = called_by.get(network, NetworkUsed(network, "", ""))
     with row.crop.open() as file:
         crop = pictures.pixels(file)
-    folder = candidates.folder_with(row.run.lab_id, sha256)
-    kept = Kept(crop, records.instance(row), row.run.pixel_um, sha256, records.measures(row), folder)
+    folder = candidates.folder_with(row.run.lab_id, used.sha256)
+    kept = Kept(crop, records.instance(row), row.run.pixel_um, used, records.measures(row), folder)
     found, words = heat_map(kept, label, Method(method))
     return {
         "label": shape_of(label),

@@ -1,5 +1,6 @@
 """Pages of a run: handing in, watching it live, its result; and the pictures of its cells."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from django.db.models.fields.files import FieldFile
@@ -10,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import PersonRequest, Verb, verb_required
 from cases.selectors import cases_for
-from inference import answers, blind, heat_maps, pages, runs, selectors
+from inference import answers, blind, heat_maps, pages, records, runs, selectors
 from inference.by_hand import counted_by_hand
 from inference.field import field
 from inference.models import AnalysisRun
@@ -134,9 +135,12 @@ def heat_map(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
     if blind.veil(request.user, run, row).machine:
         return _hidden()
     context: dict[str, object] = {"run": run, "row": row, "cell": selectors.reviewed_cell(row)}
-    asked = request.GET.get("method", ""), request.GET.get("label", "")
+    asked = heat_maps.Asked.of(request.GET.dict())
+    if asked.network in [*records.called_by(row)][1:]:
+        # The form names the class that stands, of which only the first network is asked.
+        asked = replace(asked, label="")
     try:
-        context["heat"] = heat_maps.heat_map(request.user, row, *asked)
+        context["heat"] = heat_maps.heat_map(request.user, row, asked)
     except answers.Refused as refused:
         context |= {"heat": heat_maps.stored(row), "heat_problem": refused.text}
     return render(request, "inference/partials/heat_map.html", context)

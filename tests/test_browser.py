@@ -543,6 +543,31 @@ def test_nothing_chosen_is_lost_when_the_server_is_gone(gallery_page):
     expect(cell_in(page, "lymphocyte", 7)).to_be_visible()
 
 
+@pytest.fixture
+def one_reliable(doubted_run):
+    """Of two heat maps stored, that of cell 8 is reliable."""
+    doubted_run.cells.filter(number=8).update(explanation={"receipt": {"reliable": True}})
+
+
+def test_a_doubtful_heat_map_is_marked_in_the_gallery_and_a_missing_one_is_said(one_reliable, gallery_page):
+    page, said = gallery_page, gallery_page.locator("#said")
+    cell_in(page, "neutrophil", 1).click()
+    page.keyboard.press("h")
+    expect(said).to_have_text("No heat map is stored of cell 1. The card beside makes one.")
+    doubtful, reliable = cell_in(page, "blast", 7), cell_in(page, "eosinophil", 8)
+    expect(doubtful).to_have_attribute("title", re.compile("not reliable for this cell"))
+    expect(doubtful).to_have_accessible_name(re.compile("not reliable for this cell"))
+    expect(doubtful.locator(".heat")).to_have_css("opacity", "0.3")
+    expect(reliable).not_to_have_attribute("title", re.compile("not reliable"))
+    expect(reliable.locator(".heat")).to_have_css("opacity", "0.65")
+    page.keyboard.press("h")
+    expect(said).to_have_text("")
+    expect(doubtful).not_to_have_attribute("title", re.compile("not reliable"))
+    doubtful.click()
+    page.keyboard.press("h")
+    expect(said).to_have_text("")
+
+
 def test_the_gallery_looks_as_its_reader_left_it(gallery_page):
     page = gallery_page
     page.keyboard.press("+")

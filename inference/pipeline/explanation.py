@@ -56,7 +56,7 @@ def explain(
     raw = class_activation(method, module, card.explanation_layer, pixels, targets)
     heatmaps = [_scaled(one, len(crop)) for one, crop in zip(raw, crops, strict=True)]
     tried = receipts(crops, heatmaps, labels, tried_on) if tried_on else repeat(None, len(crops))
-    usual = card.heat_strength if method is DEFAULT else None
+    usual = card.heat_strength(method)
     made = [(method, float(one.max()), usual, receipt) for one, receipt in zip(raw, tried, strict=True)]
     drawn = repeat(None, len(crops)) if nuclei is None else nuclei
     return [_explanation(*parts) for parts in zip(heatmaps, made, outlines, drawn, strict=True)]

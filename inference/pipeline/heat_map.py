@@ -12,7 +12,7 @@ from inference.pipeline.classification import answers
 from inference.pipeline.config import Config, shape_of
 from inference.pipeline.errors import PipelineError
 from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Call, Explanation, Image, Instance, Kind, Method
+from inference.pipeline.findings import Call, Explanation, Image, Instance, Method, NetworkUsed
 from inference.pipeline.levels import mask_of, shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
@@ -26,13 +26,13 @@ from inference.pipeline.words import Cut, in_words
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What an analysis kept of a cell: its square as it was cut, uint8 RGB (side, side, 3), the cell, the µm
-    per pixel of its image, None where nobody knows, the sha256 of the weights that made the call, what was
-    measured on a red cell, None of a white one, and the folder in which the weights lie."""
+    per pixel of its image, None where nobody knows, the network that called it and is to be explained, what
+    was measured on a red cell, None of a white one, and the folder in which the weights lie."""
 
     crop: Image
     instance: Instance
     pixel_um: float | None
-    sha256: str
+    network: NetworkUsed
     measures: RedCellMeasures | None = None
     folder: Path = registry.WEIGHTS
 
@@ -40,11 +40,6 @@ class Kept:
     def cut(self) -> Cut:
         """The cell as it was cut out, with its outline and scale."""
         return Cut.of(self.crop, self.instance, Config().cells.padding, self.pixel_um)
-
-
-def network_of(kind: Kind) -> str:
-    """Return the name of the network that calls the cells of a kind."""
-    return registry.RBC_NETWORK if kind is Kind.RBC else registry.WBC_NETWORK
 
 
 def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Description]:
@@ -57,8 +52,8 @@ def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Descr
     Raises PipelineError when the weights in use are others than those that made the call, or when they do not
     know the class.
     """
-    network = runtime.load(network_of(kept.instance.kind), kept.folder)
-    _refuse_others(network.card, kept.sha256, label)
+    network = runtime.load(kept.network.name, kept.folder)
+    _refuse_others(network.card, kept.network.sha256, label)
     cut, card = kept.cut, network.card
     through = SeenFilter.of(cut.crop, "cell", card)
     (explanation,) = explain(

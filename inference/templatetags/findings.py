@@ -18,6 +18,7 @@ register.filter("class_name", names.class_name)
 register.filter("kind_name", names.kind_name)
 register.filter("reason_name", names.reason_name)
 register.filter("method_name", names.method_name)
+register.filter("network_name", names.network_name)
 register.filter("remedy_name", names.remedy_name)
 register.filter("verdict_name", names.verdict_name)
 register.filter("stage_name", names.stage_name)
@@ -73,6 +74,12 @@ register.filter("reading", records.reading)
 register.filter("remediation", records.remediation)
 register.filter("stored_heat_map", heat_maps.stored)
 register.filter("heat_map_of", heat_maps.asked_for)
+
+
+@register.filter
+def called_by(cell: Cell) -> list[str]:
+    """The networks that called a cell, first the one whose call counts."""
+    return [*records.called_by(cell)]
 
 
 @register.simple_tag

@@ -11,7 +11,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from inference.pipeline.classification import Logits, Probabilities, calibrate, energy
-from inference.pipeline.findings import Explanation
+from inference.pipeline.explanation import DEFAULT
+from inference.pipeline.findings import Explanation, Method
 
 WANTED_ACCURACY = 0.95
 ABSTAIN_WITHIN = (0.3, 0.7)
@@ -50,21 +51,34 @@ def fitted(logits: Logits, labels: NDArray[np.int64], names: Sequence[str]) -> d
             " least probability with which a class belongs to the set of that level; ood_above: energy that"
             f" {ACCEPTED:.0%} of the validation cells stay below; focus_below: share of the"
             f" evidence on the cell that {ON_CELL:.0%} of the right calls reach; heat_strength:"
-            " median maximum of a heat map before it is scaled",
+            " median maximum of a heat map by each method before it is scaled",
             "prediction_sets": fit_prediction_sets(probabilities, labels, names),
             "ood_above": fit_ood_above(energy(logits)),
         },
     }
 
 
-def fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dict[str, float]:
-    """Return the thresholds of the focus: where a network looked when it called cells, and which of the calls
-    were right, bool (n,)."""
-    focus = np.array([one.focus_ratio for one in looked])
+def fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the thresholds of heat maps: the focus, and the usual strength by each method.
+
+    Takes where a network looked when it called n cells, by the usual method and by any other, and which of
+    the calls were right, bool (n,), in the order of the maps by the usual method.
+    """
+    focus = np.array([one.focus_ratio for one in looked if one.method is DEFAULT])
+    strengths = {
+        method: [one.strength for one in looked if one.method is method]
+        for method in Method
+        if any(one.method is method for one in looked)
+    }
     return {
         "focus_below": fit_focus_below(focus, right),
-        "heat_strength": round(float(np.median([one.strength for one in looked])), 4),
+        "heat_strength": {method.value: _usual(of) for method, of in strengths.items()},
     }
+
+
+def _usual(strengths: Sequence[float]) -> float:
+    """The median in four digits that count: methods differ by a thousand times."""
+    return float(f"{np.median(strengths):.4g}")
 
 
 def fit_temperature(logits: Logits, labels: NDArray[np.int64]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from inference.pipeline.classification import Calibration, Logits, answers
 from inference.pipeline.config import RBC_SHAPES
 from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Explanation, Image, Outline
+from inference.pipeline.findings import Explanation, Image, Method, Outline
 from inference.pipeline.levels import Mask, shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.rbc import ARCHITECTURE
@@ -101,14 +101,16 @@ def _views(crops: Crops, network: Network) -> dict[str, list[Image]]:
 
 
 def _looked(crops: Crops, logits: Logits, network: Network) -> list[Explanation]:
-    """Return where a network looked when it called each cell, without the maps."""
+    """Return where a network looked when it called each cell, by every method, without the maps."""
+    how = (network.module, network.card)
     called = [network.card.labels[place] for place in logits.argmax(axis=1)]
     looked: list[Explanation] = []
     for start in range(0, len(called), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         outlines = [outline_of(mask) for mask in crops.masks[part]]
-        made = explain(list(crops.images[part]), called[part], outlines, (network.module, network.card))
-        looked += [replace(one, heatmap=NO_MAP) for one in made]
+        for method in Method:
+            made = explain(list(crops.images[part]), called[part], outlines, how, method=method)
+            looked += [replace(one, heatmap=NO_MAP) for one in made]
     return looked
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from inference.pipeline.classification import Calibration, Logits
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Call, Explanation
+from inference.pipeline.findings import Call, Explanation, Method
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network
@@ -171,7 +171,7 @@ def _figures(cells: Sequence[Sample], calls: Sequence[Call], places: Sequence[in
 
 def _asked(cells: Sequence[Sample], network: Network) -> tuple[Logits, list[Explanation]]:
     """Ask a network about labelled cells, so many at once that their crops fit in memory; return its logits
-    and where it looked when it called each, without the maps."""
+    and where it looked when it called each, by every method, without the maps."""
     logits, looked = list[Logits](), list[Explanation]()
     for start in range(0, len(cells), CELLS_AT_ONCE):
         squares = cut_squares(cells[start : start + CELLS_AT_ONCE], network.card)
@@ -179,6 +179,8 @@ def _asked(cells: Sequence[Sample], network: Network) -> tuple[Logits, list[Expl
         called = [network.card.labels[place] for place in logits[-1].argmax(axis=1)]
         outlines = [square.outline for square in squares]
         crops = [square.views[AS_IS][0] for square in squares]
-        explained = explain(crops, called, outlines, (network.module, network.card))
-        looked += [replace(one, heatmap=NO_MAP) for one in explained]
+        how = (network.module, network.card)
+        for method in Method:
+            explained = explain(crops, called, outlines, how, method=method)
+            looked += [replace(one, heatmap=NO_MAP) for one in explained]
     return np.concatenate(logits), looked

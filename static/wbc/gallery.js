@@ -370,11 +370,19 @@ function compareOther() {
   arrange();
 }
 
+// Of a cell whose call is hidden no map is made either.
+function toggleHeat() {
+  grid.heat(!grid.heatOn);
+  press("tool-heat", grid.heatOn);
+  const lacks = grid.heatOn && view.inHand >= 0 && cells.label(view.inHand) && !cells.columns.heat[view.inHand];
+  say(lacks ? fill(words.no_map, { number: cells.columns.number[view.inHand] }) : "");
+}
+
 const acts = {
   smaller: () => resize(kept.size - 16),
   larger: () => resize(kept.size + 16),
   waiting: () => { view.waiting = !view.waiting; press("tool-waiting", view.waiting); arrange(); },
-  heat: () => { grid.heat(!grid.heatOn); press("tool-heat", grid.heatOn); },
+  heat: toggleHeat,
   compare: toggleCompare,
   several: () => { view.several = !view.several; press("tool-several", view.several); },
   none: chooseNone,

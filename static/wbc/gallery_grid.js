@@ -2,6 +2,7 @@
 
 const SIGNS = { needs_review: "?", confirmed: "✓", corrected: "✎" };
 const HEAT_AFTER_MS = 350;
+const NOT_RELIABLE = 1;
 
 export function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -102,8 +103,9 @@ export class Grid {
     left.textContent = number;
     right.textContent = state && state !== "needs_review" ? SIGNS[state] : `${sure} ${SIGNS[state] ?? ""}`;
     tile.classList.toggle("open", this.cells.isOpen(place));
-    more.textContent = state ? `, ${this.words[state]}` : "";
-    tile.title = [name, sure, state && this.words[state]].filter(Boolean).join(", ");
+    const told = [state && this.words[state], tile.firstChild.classList.contains("doubtful") && this.words.not_reliable].filter(Boolean);
+    more.textContent = told.map((one) => `, ${one}`).join("");
+    tile.title = [name, sure, ...told].filter(Boolean).join(", ");
   }
 
   choose(chosen) {
@@ -157,13 +159,19 @@ export class Grid {
     for (const [place, tile] of this.tiles) this.#heat(place, tile, on);
   }
 
+  // A map that is not reliable for its cell lies paler on it, with a mark, and its tile says so.
   #heat(place, tile, on) {
-    const map = tile.querySelector(".heat");
+    const [thumb, heat] = [tile.firstChild, this.cells.columns.heat[place]];
+    const map = thumb.querySelector(".heat");
     if (!on) map?.remove();
-    else if (!map && this.cells.columns.heat[place]) {
+    else if (!map && heat) {
       const src = this.manifest.heat.replace(/\/0\//, `/${this.cells.columns.number[place]}/`);
-      tile.firstChild.append(make("img", { className: "heat", alt: "", loading: "lazy", src }));
+      thumb.append(make("img", { className: "heat", alt: "", loading: "lazy", src }));
     }
+    const doubtful = on && heat === NOT_RELIABLE;
+    if (thumb.classList.contains("doubtful") === doubtful) return;
+    thumb.classList.toggle("doubtful", doubtful);
+    this.refresh(place, tile);
   }
 
   #rest(event) {

@@ -89,6 +89,15 @@ def test_the_classified_cells_come_with_what_a_call_needs(seen, done_run, pathol
     assert (came["said"][sure], came["heat"][sure]) == (0, 0)
 
 
+@pytest.mark.parametrize(("receipt", "told"), [({}, 1), ({"reliable": False}, 1), ({"reliable": True}, 2)])
+def test_a_stored_heat_map_comes_with_whether_it_is_reliable(seen, done_run, receipt, told):
+    done_run.cells.filter(number=8).update(explanation={"method": "hires_cam", "receipt": receipt})
+    done_run.cells.filter(number=1).update(explanation={"receipt": receipt})
+    came = seen("-cells").json()
+    heat = dict(zip(came["number"], came["heat"], strict=True))
+    assert (heat[8], heat[7], heat[1]) == (told, 1, 0)
+
+
 def test_cells_are_asked_for_again_only_when_a_word_changed(seen, done_run, pathologist):
     first = seen("-cells")
     assert seen("-cells", **{"If-None-Match": first["ETag"]}).status_code == 304

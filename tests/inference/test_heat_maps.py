@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from inference import heat_maps, pictures, records, review, selectors
 from inference.heat_maps import HeatMap
 from inference.models import Cell
 from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Method
+from inference.pipeline.findings import Method, SecondCall
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.red_cell_words import describe
 from inference.pipeline.words import Cut
@@ -193,6 +194,63 @@ def test_without_a_worker_the_page_says_so(client, pathologist, cell):
     assert "No worker answered" in page.content.decode()
 
 
+@pytest.fixture
+def called_twice(cell):
+    """The same cell, which the second network in use called a monocyte."""
+    second = registry.card("wbc_second").used
+    cell.run.networks = [*cell.run.networks, asdict(second)]
+    cell.run.save()
+    cell.second_call = asdict(SecondCall("monocyte", 0.8, second.name, second.version))
+    cell.save()
+    return cell
+
+
+def test_the_second_network_explains_its_own_call(at_once, api_for, pathologist, called_twice):
+    cell, api = called_twice, api_for(pathologist)
+    first = api.get(of(cell)).json()
+    assert (first["network"], first["label"]) == ("wbc", cell.label)
+    assert api.get(of(cell), {"network": "wbc"}).json()["picture"] == first["picture"]
+    said = api.get(of(cell), {"network": "wbc_second"}).json()
+    assert (said["network"], said["label"], said["description"]["label"]) == ("wbc_second", *["monocyte"] * 2)
+    network = runtime.load("wbc_second")
+    with cell.crop.open() as file:
+        crop = pictures.pixels(file)
+    outline = Cut.of(crop, records.instance(cell), 0.25, None).outline
+    (made,) = explain([crop], ["monocyte"], [outline], (network.module, network.card))
+    assert said["strength"] == pytest.approx(made.strength, rel=1e-4)
+    asked = {"network": "wbc_second", "label": "blast"}
+    assert api.get(of(cell), asked).json()["label"] == "blast"
+
+
+def test_the_page_offers_the_second_network_where_one_called_the_cell(
+    at_once, client_for, pathologist, called_twice
+):
+    client, cell = client_for(pathologist), called_twice
+    panel = client.get(reverse("inference:cell", args=(cell.run_id, 8))).content.decode()
+    assert 'value="wbc" selected>first network' in panel and 'value="wbc_second">second network' in panel
+    asked = {"method": "hires_cam", "network": "wbc_second", "label": "blast"}
+    page = client.get(reverse("inference:heat-map", args=(cell.run_id, 8)), asked).content.decode()
+    assert re.search(r"Explains</dt><dd>second network", page)
+    assert re.search(r"Speaks for</dt><dd>Monocyte", page)
+    assert 'value="wbc_second" selected' in page
+    other = client.get(reverse("inference:cell", args=(cell.run_id, 7))).content.decode()
+    assert 'name="method"' in other and 'name="network"' not in other
+
+
+@pytest.mark.parametrize("name", ["wbc_second", "rbc", "segmentation"])
+def test_a_network_that_did_not_call_the_cell_explains_nothing(api_for, pathologist, cell, name):
+    answer = api_for(pathologist).get(of(cell), {"network": name})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "unknown_network")
+
+
+def test_another_version_of_the_second_network_explains_nothing(at_once, api_for, pathologist, called_twice):
+    run = called_twice.run
+    run.networks = [used for used in run.networks if used["name"] == "wbc"]
+    run.save()
+    answer = api_for(pathologist).get(of(called_twice), {"network": "wbc_second"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "other_network")
+
+
 def test_the_stored_map_keeps_what_was_known_of_it(cell):
     assert heat_maps.stored(cell.run.cells.get(number=1)) is None
     cell.explanation = {
@@ -207,6 +265,7 @@ def test_the_stored_map_keeps_what_was_known_of_it(cell):
         },
     }
     kept = heat_maps.stored(cell)
+    assert kept.network == "wbc"
     assert kept.method == "grad_cam" and kept.receipt.reliable and not kept.fresh
 
 
@@ -217,9 +276,18 @@ def test_a_weak_map_has_digits_too(maximum, shown):
     assert strength(maximum) == shown
 
 
+@pytest.mark.parametrize(("kept", "shown"), [({"background_ratio": 0.2}, True), ({}, False)])
+def test_what_lies_beside_the_cell_is_shown_where_it_is_known(client_for, pathologist, done_run, kept, shown):
+    done_run.cells.filter(number=8).update(explanation=kept)
+    for page in ("cell", "review-slide"):
+        place = (done_run.pk, 8) if page == "cell" else (done_run.pk,)
+        text = client_for(pathologist).get(reverse(f"inference:{page}", args=place), {"cell": 8})
+        assert ("beside the cell 20 %" in text.content.decode()) is shown
+
+
 def test_an_empty_map_is_said_to_be_empty(cell):
-    empty = HeatMap(Method.GRAD_CAM, cell.label, "data:,", 0.0, 0.0, None, None, 0.0, None)
+    empty = HeatMap(Method.GRAD_CAM, "wbc", cell.label, "data:,", 0.0, 0.0, None, None, 0.0, None)
     context = {"run": cell.run, "cell": selectors.reviewed_cell(cell), "row": cell, "heat": empty}
     text = render_to_string("inference/partials/heat_map.html", context)
-    assert "The map is empty" in text
+    assert "The map is empty" in text and "beside the cell" not in text
     assert re.search(r"Evidence on the cell</dt><dd[^>]*>–</dd>", text)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from inference import records, review, runs, selectors
+from inference.heat_maps import Asked
 from inference.pipeline.findings import Attempt, Remediation, Remedy
 from tests.conftest import field_image
 
@@ -58,9 +59,9 @@ def test_a_page_asks_for_map_and_words_of_the_call_that_stands(
     at_once, monkeypatch, done_run, client_for, pathologist
 ):
     asked = []
-    monkeypatch.setattr("inference.heat_maps.heat_map", lambda user, row, *of: asked.append(of))
+    monkeypatch.setattr("inference.heat_maps.heat_map", lambda user, row, of: asked.append(of))
     client_for(pathologist).get(f"/runs/{done_run.pk}/cells/8/heat-map/?method=grad_cam&label=monocyte")
-    assert asked == [("grad_cam", "monocyte")]
+    assert asked == [Asked("grad_cam", "monocyte")]
 
 
 def test_what_was_tried_for_the_second_reader_is_shown_as_tried_and_the_call_stays(

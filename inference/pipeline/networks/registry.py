@@ -14,7 +14,7 @@ from typing import Any
 
 from inference.pipeline.config import SegmentationEngine
 from inference.pipeline.errors import NetworkUnavailable
-from inference.pipeline.findings import NetworkUsed
+from inference.pipeline.findings import Method, NetworkUsed
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 WBC_NETWORK = "wbc"
@@ -99,12 +99,14 @@ class Card:
         gives none, so that no call's is."""
         return float(self.text["thresholds"].get("focus_below", 0.0))
 
-    @property
-    def heat_strength(self) -> float | None:
-        """The usual maximum of a heat map by the usual method before it is scaled, None where the card gives
-        none."""
-        usual = self.text["thresholds"].get("heat_strength")
-        return float(usual) if usual else None
+    def heat_strength(self, method: Method) -> float | None:
+        """The usual maximum of a heat map by a method before it is scaled, None where the card gives none.
+
+        A card gives one for each method by its name or, as older ones do, a number, which is HiResCAM's.
+        """
+        given = self.text["thresholds"].get("heat_strength")
+        usual = given if isinstance(given, Mapping) else {Method.HIRES_CAM: given}
+        return float(usual[method]) if usual.get(method) else None
 
     @property
     def stain(self) -> str:

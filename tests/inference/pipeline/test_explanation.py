@@ -5,6 +5,7 @@ from torch import nn
 from inference.pipeline.explanation import explain, focus_ratio
 from inference.pipeline.faithfulness import receipts
 from inference.pipeline.findings import Method
+from inference.pipeline.networks import registry
 from inference.pipeline.networks.registry import InputContract, card
 from inference.pipeline.networks.runtime import FromPixels, Network, torch_module
 from tests.inference.pipeline.networks_for_tests import write_network
@@ -116,15 +117,26 @@ def test_an_empty_map_lies_nowhere(module, tmp_path):
 def test_a_map_weaker_than_usual_is_to_be_shown_paler(module, patches, tmp_path):
     on_red = [(0, 0), (15, 0), (15, 15), (0, 15)]
 
-    def shades(**thresholds):
+    def shown(method, **thresholds):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
         kept = {"abstain_below": 0.5, **thresholds}
         made = write_network(folder, explanation_layer="features", labels=["red", "blue"], thresholds=kept)
-        explained = explain([patches], ["red"], [on_red], (module, card("wbc", made)))
-        return explained[0].shade, explained[0].strength
+        (one,) = explain([patches], ["red"], [on_red], (module, card("wbc", made)), method=method)
+        return one
 
-    assert shades()[0] == 1.0
-    strength = shades()[1]
-    assert shades(heat_strength=4 * strength)[0] == pytest.approx(0.25)
-    assert shades(heat_strength=strength / 4)[0] == 1.0
+    for method in Method:
+        one = shown(method)
+        assert one.shade == 1.0 and one.strength > 0
+        assert shown(method, heat_strength={method: 4 * one.strength}).shade == pytest.approx(0.25)
+        assert shown(method, heat_strength={method: one.strength / 4}).shade == 1.0
+        others = {other: 4 * one.strength for other in Method if other is not method}
+        assert shown(method, heat_strength=others).shade == 1.0
+        number = shown(method, heat_strength=4 * one.strength).shade
+        assert number == pytest.approx(0.25 if method is Method.HIRES_CAM else 1.0)
+
+
+def test_the_shipped_networks_know_the_usual_strength_of_their_maps():
+    assert all(registry.card("wbc").heat_strength(method) for method in Method)
+    for name in ("wbc_second", "rbc"):
+        assert registry.card(name).heat_strength(Method.HIRES_CAM)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from inference.pipeline.classification import Calibration, calibrate
+from inference.pipeline.findings import Explanation, Method
 from inference.training import calibration
 from inference.training.calibration import (
     abstention_told,
@@ -9,9 +10,22 @@ from inference.training.calibration import (
     fit_ood_above,
     fit_prediction_sets,
     fit_temperature,
+    fitted_focus,
 )
 
 NAMES = ("neutrophil", "lymphocyte", "monocyte", "blast")
+
+
+def test_the_focus_is_that_of_the_usual_method_and_the_strength_that_of_each():
+    nothing = np.zeros((0, 0), np.float32)
+
+    def looked(method, focus, strength):
+        return Explanation(nothing, focus, strength, method)
+
+    usual = [looked(Method.HIRES_CAM, focus, strength) for focus, strength in ((0.8, 0.2), (0.1, 0.3))]
+    other = [looked(Method.GRAD_CAM, 0.05, strength) for strength in (0.0123456, 0.0123456)]
+    fitted = fitted_focus([*other, *usual], np.array([True, False]))
+    assert fitted == {"focus_below": 0.8, "heat_strength": {"grad_cam": 0.01235, "hires_cam": 0.25}}
 
 
 def test_temperature_of_overconfident_logits_is_found():

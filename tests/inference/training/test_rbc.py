@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from inference.pipeline.config import RBC_SHAPES, shape_of
-from inference.pipeline.findings import Instance, Kind
+from inference.pipeline.findings import Instance, Kind, Method
 from inference.pipeline.networks import rbc, registry, runtime
 from inference.training.__main__ import main
 from inference.training.augmentation import Stain, Strangers, Strength, augment
@@ -171,6 +171,7 @@ def test_one_command_makes_a_network_that_can_be_evaluated(data, tmp_path, monke
     )
     assert set(card.text["thresholds"]) >= {"abstain_below", "ood_above", "prediction_sets", "focus_below"}
     assert card.text["not_trained"] == ["malaria_infected"]
+    assert set(card.text["thresholds"]["heat_strength"]) == {*Method}
 
     network = runtime.Network(card)
     monkeypatch.setattr(runtime, "load", lambda name: network)

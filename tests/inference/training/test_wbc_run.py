@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from inference.pipeline.config import WBC_CLASSES
+from inference.pipeline.findings import Method
 from inference.pipeline.networks import registry, runtime, wbc
 from inference.training import wbc_card
 from inference.training.__main__ import main
@@ -83,6 +84,7 @@ def test_one_command_makes_a_network_that_the_product_can_load(data, tmp_path):
     text = json.loads((out / "wbc.json").read_text())
     assert set(text["thresholds"]["prediction_sets"]) == {"95", "99"}
     assert np.isfinite(text["thresholds"]["ood_above"])
+    assert set(text["thresholds"]["heat_strength"]) == {*Method}
     assert len(text["input"]["stain_ranges"]["cell"]) == 4
     assert len(text["input"]["stain_ranges"]["field"]) == 3
     assert runtime.torch_module(card)
