@@ -1,6 +1,7 @@
 """What heat maps cost, and how far they can be believed, per method and network.
 
-python benchmarks/explanations.py ../shared/data [--networks wbc rbc] [--weights FOLDER …] [--cells 100]
+python benchmarks/explanations.py ../shared/data [--networks wbc wbc_second rbc] [--weights FOLDER …]
+    [--cells 100]
 
 White cells of two laboratories' validation part and of one that no network has learnt from, and labelled red
 cells of two laboratories' validation part go the product's way: cut out, called, and explained as called.
@@ -131,6 +132,7 @@ class Stream:
 
 STREAMS: Mapping[str, Stream] = {
     registry.WBC_NETWORK: Stream([*WHITE], white_cells, in_white_words),
+    registry.SECOND_NETWORK: Stream([*WHITE], white_cells, in_white_words),
     registry.RBC_NETWORK: Stream([*RED], red_cells, in_red_words),
 }
 

@@ -173,8 +173,8 @@ def test_one_command_makes_a_network_that_can_be_evaluated(data, tmp_path, monke
     assert card.text["not_trained"] == ["malaria_infected"]
     assert set(card.text["thresholds"]["heat_strength"]) == {*Method}
 
-    network = runtime.Network(card)
-    monkeypatch.setattr(runtime, "load", lambda name: network)
+    network, load = runtime.Network(card), runtime.load
+    monkeypatch.setattr(runtime, "load", lambda name: network if name == "rbc" else load(name))
     call_command("evaluate", "rbc", str(data / "rbc_chula"), json=tmp_path / "f.json", split="val")
     figures = json.loads((tmp_path / "f.json").read_text())
     assert figures["n"] == 3 * 39 and figures["card"]["name"] == "rbc"
