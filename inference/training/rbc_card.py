@@ -58,6 +58,8 @@ TEXT: dict[str, Any] = {
         "Macrocytes and microcytes are told from normal cells by their measured diameter alone.",
         "Sickle cells were learnt from one source only, all other shapes but normal from one other source;"
         " elliptocytes come from fields with a stain of their own, which may be a part of what tells them.",
+        "Of a camera that it has not learnt from the network may call normal cells sickle cells: of benign"
+        " fields of staging_taleqani, before it learnt from that laboratory, 37 %, and 8 % since.",
         "A crop is scaled to the cell, so absolute cell size is not seen.",
         "The cells taken as normal without a label may hold some of another shape.",
         "A cell that touches another and was not taken apart from it is not classified as it should be.",
