@@ -516,6 +516,31 @@ def test_cells_are_dragged_onto_a_class_and_compared(gallery_page, doubted_run):
     assert doubted_run.cells.filter(reviews__label="blast", reviews__undone_at=None).count() == 2
 
 
+def test_a_finger_drags_a_cell_that_it_rested_on(browser, live_server, pathologist, doubted_run):
+    context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)
+    page = context.new_page()
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{doubted_run.pk}/gallery/")
+    expect(page.locator("#gallery[data-ready]")).to_be_visible()
+    finger = context.new_cdp_session(page)
+
+    def touch(kind: str, *boxes: dict[str, float]) -> None:
+        points = [{"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2} for box in boxes]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    from_ = cell_in(page, "neutrophil", 1).bounding_box()
+    to = page.locator('#classes [data-drop="monocyte"]').bounding_box()
+    assert from_ and to
+    touch("touchStart", from_)
+    expect(page.locator(".drag-ghost")).to_have_text("Cell 1")
+    touch("touchMove", to)
+    expect(page.locator('#classes [data-drop="monocyte"]')).to_have_class(re.compile("drop-here"))
+    touch("touchEnd")
+    expect(cell_in(page, "monocyte", 1)).to_be_visible()
+    expect(page.locator("#said")).to_have_text("Cell 1: Monocyte.")
+    context.close()
+
+
 def test_what_a_colleague_changed_meanwhile_is_said_and_stays(gallery_page, doubted_run, lab):
     page, colleague = gallery_page, person(lab, Role.PATHOLOGIST, "Petra Peer")
     review.decide(colleague, doubted_run.cells.get(number=7), "monocyte")
