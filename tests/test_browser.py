@@ -702,7 +702,7 @@ def test_a_patient_is_followed_from_the_case_to_the_trends(
     page = quiet_page
     sign_in(page, live_server, pathologist)
     page.goto(f"{live_server.url}/cases/{later.pk}/")
-    page.get_by_role("link", name="later.png").click()
+    page.get_by_role("link", name="later.png", exact=True).click()
     delta = page.get_by_role("region", name="Since the last smear")
     expect(delta).to_contain_text("2.0 days before")
     expect(delta.get_by_role("alert")).to_contain_text("The samples may be mixed up.")
