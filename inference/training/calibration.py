@@ -3,6 +3,7 @@ prediction sets, the score from which a cell is out of distribution, and the foc
 cell."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from inference.pipeline.classification import Logits, Probabilities, calibrate, energy
-from inference.pipeline.explanation import DEFAULT
-from inference.pipeline.findings import Explanation, Method
+from inference.pipeline.explanation import DEFAULT, explain
+from inference.pipeline.findings import Explanation, Image, Method, Outline
+from inference.pipeline.networks.runtime import Network
 
 WANTED_ACCURACY = 0.95
 ABSTAIN_WITHIN = (0.3, 0.7)
@@ -56,6 +58,19 @@ def fitted(logits: Logits, labels: NDArray[np.int64], names: Sequence[str]) -> d
             "ood_above": fit_ood_above(energy(logits)),
         },
     }
+
+
+NO_MAP = np.zeros((0, 0), np.float32)
+
+
+def looked(
+    crops: Sequence[Image], called: Sequence[str], outlines: Sequence[Outline], network: Network
+) -> list[Explanation]:
+    """Return where a network looked when it called cells so, by every method, as `fitted_focus` takes it;
+    without the maps, which of thousands of cells would fill the memory."""
+    explained = (network.module, network.card)
+    by_method = (explain(crops, called, outlines, explained, method=method) for method in Method)
+    return [replace(one, heatmap=NO_MAP) for of in by_method for one in of]
 
 
 def fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dict[str, Any]:

@@ -2,17 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from inference.pipeline.classification import Calibration, Logits, answers
 from inference.pipeline.config import RBC_SHAPES
-from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Explanation, Image, Method, Outline
+from inference.pipeline.findings import Explanation, Image, Outline
 from inference.pipeline.levels import Mask, shown
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.rbc import ARCHITECTURE
@@ -27,8 +24,6 @@ from inference.training.shipped import save_weights, with_data_of, write_card
 from inference.training.wbc import Recipe, train
 
 log = logging.getLogger(__name__)
-
-NO_MAP = np.zeros((0, 0), np.float32)
 
 USUAL = Recipe(
     name=registry.RBC_NETWORK,
@@ -102,15 +97,12 @@ def _views(crops: Crops, network: Network) -> dict[str, list[Image]]:
 
 def _looked(crops: Crops, logits: Logits, network: Network) -> list[Explanation]:
     """Return where a network looked when it called each cell, by every method, without the maps."""
-    how = (network.module, network.card)
     called = [network.card.labels[place] for place in logits.argmax(axis=1)]
     looked: list[Explanation] = []
     for start in range(0, len(called), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         outlines = [outline_of(mask) for mask in crops.masks[part]]
-        for method in Method:
-            made = explain(list(crops.images[part]), called[part], outlines, how, method=method)
-            looked += [replace(one, heatmap=NO_MAP) for one in made]
+        looked += calibration.looked(list(crops.images[part]), called[part], outlines, network)
     return looked
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from inference.pipeline.classification import Calibration, Logits
 from inference.pipeline.config import WBC_CLASSES
-from inference.pipeline.explanation import explain
-from inference.pipeline.findings import Call, Explanation, Method
+from inference.pipeline.findings import Call, Explanation
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.runtime import Network
@@ -29,8 +28,6 @@ from inference.training.shipped import save_weights, with_data_of, write_card
 from inference.training.wbc import Recipe, train
 
 log = logging.getLogger(__name__)
-
-NO_MAP = np.zeros((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +176,5 @@ def _asked(cells: Sequence[Sample], network: Network) -> tuple[Logits, list[Expl
         called = [network.card.labels[place] for place in logits[-1].argmax(axis=1)]
         outlines = [square.outline for square in squares]
         crops = [square.views[AS_IS][0] for square in squares]
-        how = (network.module, network.card)
-        for method in Method:
-            explained = explain(crops, called, outlines, how, method=method)
-            looked += [replace(one, heatmap=NO_MAP) for one in explained]
+        looked += calibration.looked(crops, called, outlines, network)
     return np.concatenate(logits), looked
