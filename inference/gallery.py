@@ -23,9 +23,6 @@ STREAMS = {Kind.WBC: (WBC_CLASSES, names.CLASS_KEYS), Kind.RBC: (review.RBC_ANSW
 RELIABLE = "explanation__receipt__reliable"
 """Whether a stored heat map was found reliable for its cell, null where it was not tried."""
 
-COLUMNS_VERSION = "heat-2"
-"""Goes into the tag of the columns, so that no browser takes those it kept for what they mean now."""
-
 
 def manifest(user: User, run: AnalysisRun) -> dict[str, Any]:
     """What a browser needs to show and call the cells of a run; templates of addresses carry 0 where a number

@@ -40,7 +40,7 @@ def cells(request: PersonRequest, run_id: UUID) -> HttpResponseBase:
     """The classified cells of a run; where no person's word has changed since, only word of that."""
     run = viewer.seen_run(request.user, run_id)
     veil = blind.veil(request.user, run)
-    tag = f"{viewer.cells_version(run, veil)}-{gallery.COLUMNS_VERSION}"
+    tag = viewer.cells_version(run, veil)
     if same := get_conditional_response(request, etag=f'"{tag}"'):
         same["Cache-Control"] = ASK_AGAIN
         return same
