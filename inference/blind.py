@@ -87,6 +87,13 @@ class Veil:
             return cells
         return replace(cells, called=self.over(cells.called), red=self.over(cells.red))
 
+    def label(self, key: int, machine: str, said: str | None) -> str:
+        """What a cell counts as for the reader, from the machine's call and the word that stands; empty where
+        that is hidden."""
+        if said is not None and key not in self.persons:
+            return said
+        return "" if key in self.machine else machine
+
     @property
     def either(self) -> frozenset[int]:
         return self.machine | self.persons

@@ -173,9 +173,15 @@ def _uncalled(kind: numbers.Kind) -> numbers.Cell:
 
 def lines(of: numbers.Aggregate, ranges: Mapping[str, Range]) -> tuple[ClassLine, ...]:
     """The differential, in the order of the taxonomy, against a laboratory's reference ranges."""
-    shares, count = of.differential, of.wbc_count
+    return class_lines(of.differential, of.wbc_count, ranges)
+
+
+def class_lines(
+    shares: Mapping[str, numbers.Share], leukocytes: int, ranges: Mapping[str, Range]
+) -> tuple[ClassLine, ...]:
+    """The same of the shares of so many leukocytes."""
     return tuple(
-        _line(key, shares[key], count, ranges.get(key)) for key in DIFFERENTIAL_CLASSES if key in shares
+        _line(key, shares[key], leukocytes, ranges.get(key)) for key in DIFFERENTIAL_CLASSES if key in shares
     )
 
 

@@ -21,6 +21,7 @@ app_name = "inference"
 urlpatterns = [
     path("cases/<uuid:case_id>/runs/", views.case_runs, name="case-runs"),
     path("runs/<uuid:run_id>/", views.run_page, name="run"),
+    path("runs/<uuid:run_id>/differential/", views.differential, name="differential"),
     path("runs/<uuid:run_id>/status/", views.run_status, name="run-status"),
     path("runs/<uuid:run_id>/retry/", views.retry, name="retry"),
     path("runs/<uuid:run_id>/overlay.png", views.overlay, name="overlay"),

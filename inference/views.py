@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import PersonRequest, Verb, verb_required
 from cases.selectors import cases_for
-from inference import answers, blind, heat_maps, pages, records, runs, selectors
+from inference import answers, blind, heat_maps, pages, records, runs, selectors, short_count, viewer
 from inference.by_hand import counted_by_hand
 from inference.field import field
 from inference.models import AnalysisRun
@@ -54,9 +54,28 @@ def run_page(request: PersonRequest, run_id: UUID) -> HttpResponse:
         "case": run.smear.case,
         "result": shown,
         "field": field(run, shown.cells, cell),
+        "differential": _differential(run, shown, request.GET.get("count", "")),
         **_cell_context(cell),
     }
     return render(request, "inference/result.html", context)
+
+
+def _differential(run: AnalysisRun, shown: pages.Result, count: str) -> short_count.ShownDifferential:
+    """Over all leukocytes, which are counted already, or over as many as the address asks for."""
+    if asked := short_count.asked_for(count):
+        return short_count.differential(run, shown.veil, asked)
+    return short_count.ShownDifferential(shown.lines, shown.aggregate.wbc_count, shown.aggregate.wbc_count)
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def differential(request: PersonRequest, run_id: UUID) -> HttpResponse:
+    """The differential alone, over all leukocytes or the first 100 or 200, as a click on the page asks."""
+    run = viewer.seen_run(request.user, run_id)
+    asked = short_count.asked_for(request.GET.get("count", ""))
+    shown = short_count.differential(run, blind.veil(request.user, run), asked)
+    context = {"run": run, "differential": shown, "lines": shown.lines, "leukocytes": shown.leukocytes}
+    return render(request, "inference/partials/differential.html", context)
 
 
 def _cell_context(cell: pages.ReviewedCell | None) -> dict[str, object]:

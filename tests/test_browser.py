@@ -190,6 +190,28 @@ def test_the_result_shows_a_chosen_cell(quiet_page, live_server, pathologist, do
     expect(page.locator("main")).to_contain_text("not analysed")
 
 
+def test_the_differential_is_shown_over_a_hundred_cells_by_key(
+    quiet_page, live_server, pathologist, case, field_file, findings
+):
+    page, run = quiet_page, analysed(case, field_file(), findings, {"neutrophil": 110, "blast": 2})
+    sign_in(page, live_server, pathologist)
+    page.goto(f"{live_server.url}/runs/{run.pk}/?cell=1")
+    short = page.get_by_role("link", name="100 cells", exact=True)
+    short.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#differential-panel")).to_contain_text(
+        "Blast: 2 among all 112 leukocytes, none among these 100."
+    )
+    expect(short).to_have_attribute("aria-current", "true")
+    expect(short).to_be_focused()
+    page.wait_for_url("**/?cell=1&count=100")
+    page.reload()
+    expect(short).to_have_attribute("aria-current", "true")
+    page.get_by_role("link", name="All 112 cells").click()
+    expect(page.locator("#differential-panel")).to_contain_text("112 leukocytes counted")
+    page.wait_for_url("**/?cell=1")
+
+
 def test_a_smear_is_read_in_the_viewer(quiet_page, live_server, pathologist, done_run):
     """Opened from the result at the chosen cell; filtered, measured, gone through by key, beside no other."""
     page = quiet_page

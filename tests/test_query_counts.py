@@ -173,6 +173,8 @@ class Laboratory:
             **{
                 name: reverse(f"inference:{name}", args=run) for name in (*of_run, "gallery", "gallery-cells")
             },
+            "short count": reverse("inference:run", args=run) + "?count=100",
+            "short count alone": reverse("inference:differential", args=run) + "?count=100",
             "outlines": reverse("inference:viewer-outlines", args=[*run, 0, 0]),
             "cell": reverse("inference:cell", args=[*run, cell]),
             "similar": reverse("inference:similar", args=[*run, cell]),

@@ -164,6 +164,19 @@ svg.addEventListener("focusin", (event) => {
 function select(cell) {
   svg.querySelector(".cell.selected")?.classList.remove("selected");
   cell.classList.add("selected");
-  history.replaceState(null, "", `?cell=${cell.dataset.cell}`);
+  remember("cell", cell.dataset.cell);
   window.htmx.ajax("GET", svg.dataset.panel.replace(/0\/$/, `${cell.dataset.cell}/`), "#cell-panel");
 }
+
+// The address says what is shown, so that the page loaded again shows the same.
+function remember(what, value) {
+  const address = new URL(location.href);
+  if (value) address.searchParams.set(what, value);
+  else address.searchParams.delete(what);
+  history.replaceState(null, "", address);
+}
+
+document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.target.id !== "differential-panel" || !detail.successful) return;
+  remember("count", new URL(detail.pathInfo.requestPath, location).searchParams.get("count"));
+});
