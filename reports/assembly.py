@@ -257,6 +257,7 @@ def _red_cells(red: RedCells) -> CaseRedCells:
         spread=_spread(red.diameters, red.anisocytosis) if red.diameters else None,
         flags=red.flags,
         notices=red.notices,
+        disagreeing=red.disagreeing,
     )
 
 

@@ -241,6 +241,9 @@ def to_json(content: ReportContent) -> dict[str, Any]:
     for part in ("staging", "red_cells", "sign_off"):
         if stored[part] is None:
             del stored[part]
+    red = stored.get("red_cells")
+    if red and red["disagreeing"] is None:
+        del red["disagreeing"]
     return stored
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from inference.pipeline.findings import Notice
+from inference.pipeline.red_cell_findings import Disagreeing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class CaseRedCells:
-    """The red cells of all images of a case together: `total` counted, `classified` a sample of them."""
+    """The red cells of all images of a case together: `total` counted, `classified` a sample of them. Of
+    those the measures of `disagreeing` contradict the class that counts; None in reports from before that was
+    kept."""
 
     total: int
     classified: int
@@ -47,6 +50,7 @@ class CaseRedCells:
     spread: Spread | None
     flags: tuple[Notice, ...]
     notices: tuple[Notice, ...]
+    disagreeing: Disagreeing | None = None
 
     @property
     def findings(self) -> tuple[RedLine, ...]:

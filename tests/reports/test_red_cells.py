@@ -11,6 +11,7 @@ from fhir.resources.R4B.bundle import Bundle
 from pypdf import PdfReader
 
 from inference.pipeline.findings import Notice
+from inference.pipeline.red_cell_findings import Disagreeing
 from reports import codes, fhir, hl7, payload, pdf
 from reports.content import digest, from_json, to_json
 from reports.red_cells import CaseRedCells, RedLine, Spread
@@ -30,7 +31,9 @@ RED = CaseRedCells(
     spread=Spread(205, 7.2, 6.4, 5.8, 7.0, "0", ""),
     flags=(FLAG,),
     notices=(Notice("rbc_cv_is_not_rdw", "It is not the analyser's RDW."),),
+    disagreeing=Disagreeing(called_normal=3, called_abnormal=2),
 )
+CONTRADICTED = "The measures of 5 of 205 red cells classified contradict their class"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,13 @@ def test_content_goes_into_json_and_comes_back(red):
 def test_a_report_without_red_cells_keeps_its_digest(signed):
     assert "red_cells" not in to_json(signed)
     assert digest(from_json(to_json(signed))) == digest(signed)
+
+
+def test_red_cells_from_before_contradictions_were_kept_read_as_they_were_signed(red):
+    stored = to_json(replace(red, red_cells=replace(RED, disagreeing=None)))
+    assert "disagreeing" not in stored["red_cells"]
+    assert to_json(from_json(stored)) == stored
+    assert CONTRADICTED not in printed(from_json(stored))
 
 
 def test_every_finding_has_a_loinc_code_of_its_own():
@@ -108,15 +118,27 @@ def test_json_has_grades_and_intervals(red):
     assert part["anisocytosis_cv"] == 6.4
 
 
+def printed(content):
+    text = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.write(content))).pages)
+    return re.sub(r"\s+", " ", text)
+
+
 def test_the_pdf_has_a_section(red):
-    text = " ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf.write(red))).pages)
-    text = re.sub(r"\s+", " ", text)
+    text = printed(red)
     assert "Red cell morphology: 205 of 840 red cells classified" in text
     assert "Target cell 20 9.8 6.1–14.7 2+" in text
     assert "Schistocyte 3 1.5 0.3–4.2 – not gradable: 205 counted, 1,000 needed" in text
     assert "Not seen: sickle cell." in text
     assert FLAG.text in text
     assert "For Research Use Only" in text
+
+
+def test_the_report_counts_the_cells_whose_measures_contradict_their_class(red):
+    text = printed(red)
+    assert f"{CONTRADICTED} (called normal: 3, called abnormal: 2)" in text
+    assert "They are counted as they are called." in text
+    none = replace(red, red_cells=replace(RED, disagreeing=Disagreeing()))
+    assert "contradict" not in printed(none)
 
 
 def test_without_it_everything_says_not_analysed(signed):
@@ -140,6 +162,7 @@ def test_a_case_with_red_cells_has_them_in_its_report(red_run, pathologist):
     lines = {line.key: line for line in content.red_cells.lines}
     assert (content.red_cells.total, content.red_cells.classified) == (210, 205)
     assert (lines["target"].count, lines["target"].grade) == (20, "2+")
+    assert content.red_cells.disagreeing == Disagreeing(called_abnormal=5)
     listed = content.images[0].payload["cell_detections"]
     assert sum(cell["type"] == "RBC" for cell in listed) == 2
     written = payload.write(content)["rbc_analysis"]["distribution"]
