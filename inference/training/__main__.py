@@ -12,7 +12,7 @@ from typing import Any
 
 from inference.pipeline.config import SegmentationEngine
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.networks import registry
+from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.rbc import ARCHITECTURES as RED_ARCHITECTURES
 from inference.pipeline.networks.registry import Card
 from inference.pipeline.networks.staging import ARCHITECTURES as STAGING_ARCHITECTURES
@@ -22,6 +22,7 @@ from inference.pipeline.seen_colours import AS_IS
 from inference.training import rbc_run, wbc_card, wbc_run
 from inference.training.exports import read_exports
 from inference.training.laboratories import LABORATORIES
+from inference.training.proposed_cells import ORIGINS, propose, read_proposed
 from inference.training.rbc_cells import FOLDERS as RED_FOLDERS
 from inference.training.shipped import started
 from inference.training.wbc import Recipe
@@ -34,13 +35,14 @@ _TRAININGS: dict[SegmentationEngine, tuple[str, dict[str, Any]]] = {
 }
 """The module that trains an engine's network, with `Recipe` and `make`, and what its recipe has to say."""
 
-_NO_RECIPE = {"network", "engine", "data", "out", "start", "workers", "stop_after", "extra"}
+_NO_RECIPE = {"network", "engine", "data", "out", "start", "workers", "stop_after", "extra", "proposed"}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m inference.training", description=__doc__)
     networks = parser.add_subparsers(dest="network", required=True)
     _add_wbc(networks.add_parser("wbc", help="the network that names white cells"))
+    _add_proposed(networks.add_parser("proposed", help="labels for white cells that nobody named one by one"))
     _add_rbc(networks.add_parser("rbc", help="the network that names the shapes of red cells"))
     _add_segmentation(networks.add_parser("segmentation", help="the network that finds cells"))
     _add_staging(networks.add_parser("staging", help="the networks that stage fields"))
@@ -60,6 +62,15 @@ def _add_wbc(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="exports of confirmed cells (manage.py export_labels) to learn from as well",
     )
+    parser.add_argument(
+        "--proposed", type=Path, metavar="DIR", help="what the command proposed wrote, to learn from as well"
+    )
+
+
+def _add_proposed(parser: argparse.ArgumentParser) -> None:
+    folders = ", ".join(sorted({origin.folder for origin in ORIGINS.values()}))
+    parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {folders}")
+    parser.add_argument("--out", type=Path, required=True, help="folder for one index of each origin")
 
 
 def _add_rbc(parser: argparse.ArgumentParser) -> None:
@@ -200,9 +211,21 @@ def _train_segmentation(given: argparse.Namespace) -> None:
 def _train_wbc(given: argparse.Namespace) -> None:
     recipe = _chosen(given, Recipe())
     _check_folders(given, wbc_run.folders_needed(recipe.held_out))
-    exports = read_exports(given.extra)
-    recipe, start = _checked(given, replace(recipe, extra=tuple(export.sha256 for export in exports)))
-    wbc_run.make(recipe, given.data, given.out, given.workers, start, exports)
+    exports, proposed = read_exports(given.extra), read_proposed(given.proposed)
+    more = replace(
+        recipe,
+        extra=tuple(export.sha256 for export in exports),
+        proposed=tuple(one.sha256 for one in proposed),
+    )
+    recipe, start = _checked(given, more)
+    wbc_run.make(recipe, given.data, given.out, given.workers, start, (exports, proposed))
+
+
+def _propose(given: argparse.Namespace) -> None:
+    given.start = None
+    _check_folders(given, [origin.folder for origin in ORIGINS.values()])
+    names = (registry.WBC_NETWORK, registry.SECOND_NETWORK)
+    propose(given.data, given.out, [runtime.load(name) for name in names])
 
 
 def _train_rbc(given: argparse.Namespace) -> None:
@@ -266,6 +289,7 @@ def _check(recipe: Recipe) -> None:
 
 _TRAIN = {
     "wbc": _train_wbc,
+    "proposed": _propose,
     "rbc": _train_rbc,
     "segmentation": _train_segmentation,
     "staging": _train_staging,

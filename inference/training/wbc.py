@@ -56,7 +56,8 @@ class Recipe:
     `focal` is the share of the focal loss, the rest is smoothed cross entropy. `head_epochs` train the heads
     only, for a backbone that comes with ImageNet weights. `held_out` laboratories are not learnt from, and
     `start` is the sha256 of the weights that the training starts from, nothing for random ones. `extra` are
-    the sha256 of the manifests of the exports that are learnt from as well.
+    the sha256 of the manifests of the exports that are learnt from as well, `proposed` those of the indexes
+    of cells that nobody named one by one.
 
     `name` is the network that it is trained as, which decides the classes. The product shows a cell in the
     `shown` views, all of `views` where none is named, upright and, with `half_turn`, turned by 180° as well.
@@ -90,6 +91,7 @@ class Recipe:
     held_out: tuple[str, ...] = ()
     start: str = ""
     extra: tuple[str, ...] = ()
+    proposed: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     half_turn: bool = True
 

@@ -18,6 +18,7 @@ from inference.training.evaluate_segmentation import read_rgb
 from inference.training.exports import Export
 from inference.training.labels import INDEX, LEFT_OUT, SUBTYPES, rows_of
 from inference.training.laboratories import LABORATORIES, TRAIN, thinned
+from inference.training.proposed_cells import Proposed
 from inference.training.wbc import Recipe
 
 VERSIONS = {registry.WBC_NETWORK: "1.1.0", registry.SECOND_NETWORK: "2.0.0"}
@@ -67,6 +68,17 @@ INTENDED_USE = {
     " network's call, a person looks at the cell. Its own calls are counted nowhere.",
 }
 
+ONE_LABORATORY = "Blasts and artifacts (smudge cells) were learnt from one laboratory only."
+PROPOSED_BLASTS = (
+    "Artifacts (smudge cells) and blasts that a person named were learnt from one laboratory only."
+    " Lymphoblasts of a second were named after the stage of their field, which says nothing of a single"
+    " cell, and no test set has lymphoblasts that a person named."
+)
+
+More = tuple[Sequence[Export], Sequence[Proposed]]
+"""What a network learnt from beside the product's sets: exports of laboratories, and proposed cells."""
+NO_MORE: More = ((), ())
+
 TEXT: dict[str, Any] = {
     "task": "name single white cells of a peripheral blood smear in Romanowsky stains",
     "split": "column split of each index.csv: train (of wbc_ood_bcisc all of it) for the weights, val for"
@@ -74,7 +86,7 @@ TEXT: dict[str, Any] = {
     " wbc_pbc, so figures on wbc_pbc are optimistic; in fields_txl by field, not by smear",
     "class_mapping": {**SUBTYPES, **dict.fromkeys(LEFT_OUT, "left out")},
     "limits": [
-        "Blasts and artifacts (smudge cells) were learnt from one laboratory only.",
+        ONE_LABORATORY,
         "Immature cells and platelets were learnt from CellaVision scanners only; with other cameras and"
         " stains it is less accurate, above all where cells are blurred.",
         "A crop is scaled to the cell, so absolute cell size is not seen.",
@@ -85,13 +97,14 @@ TEXT: dict[str, Any] = {
 
 
 def draft(
-    recipe: Recipe, sha256: str, network: FromPixels, data: Path, exports: Sequence[Export] = ()
+    recipe: Recipe, sha256: str, network: FromPixels, data: Path, more: More = NO_MORE
 ) -> dict[str, Any]:
     """Write the card of a network that is not calibrated yet.
 
-    One that also learnt from `exports` has the beginning of its sha256 in its version.
+    `more` are the exports and the proposed cells that were learnt from as well. One that learnt from exports
+    has the beginning of its sha256 in its version.
     """
-    held_out, body = recipe.held_out, cast(Any, network.network)
+    (exports, _), held_out, body = more, recipe.held_out, cast(Any, network.network)
     return {
         "name": recipe.name,
         "version": VERSIONS[recipe.name] + (f"+{sha256[:8]}" if exports else ""),
@@ -99,7 +112,7 @@ def draft(
         "intended_use": f"For Research Use Only. Not for use in diagnostic procedures."
         f" {INTENDED_USE[recipe.name]}",
         **TEXT,
-        **learnt_from(recipe, exports),
+        **learnt_from(recipe, more),
         "architecture": recipe.architecture,
         "input": {
             **asdict(recipe.contract),
@@ -124,11 +137,12 @@ def draft(
     }
 
 
-def learnt_from(recipe: Recipe, exports: Sequence[Export] = ()) -> dict[str, Any]:
-    """Return what the card says of the data: those of the laboratories learnt from, exports among them, what
-    the first weights brought along, and which laboratories were held out."""
-    held_out = recipe.held_out
+def learnt_from(recipe: Recipe, more: More = NO_MORE) -> dict[str, Any]:
+    """Return what the card says of the data: those of the laboratories learnt from, exports and proposed
+    cells among them, what the first weights brought along, and which laboratories were held out."""
+    (exports, proposed), held_out = more, recipe.held_out
     learnt = [text for name, text in DATA.items() if name not in held_out]
+    learnt += [one.told for one in proposed]
     learnt += pretrained.origin(recipe.backbone, recipe.init)
     without = ", ".join(text["name"] for name, text in DATA.items() if name in held_out)
     limits = list(TEXT["limits"])
@@ -136,6 +150,8 @@ def learnt_from(recipe: Recipe, exports: Sequence[Export] = ()) -> dict[str, Any
         limits.append(
             f"Held out, not learnt from: {without}. Classes that no other set shows were not learnt."
         )
+    if proposed:
+        limits[limits.index(ONE_LABORATORY)] = PROPOSED_BLASTS
     if not exports:
         return {"data": learnt, "limits": limits}
     names = ", ".join(export.laboratory.name for export in exports)

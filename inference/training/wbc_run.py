@@ -24,6 +24,7 @@ from inference.training.evaluate_wbc import CELLS_AT_ONCE, ask, cut_squares, eva
 from inference.training.exports import Export, all_laboratories
 from inference.training.labels import Sample
 from inference.training.laboratories import LABORATORIES, TRAIN, VAL
+from inference.training.proposed_cells import Proposed
 from inference.training.shipped import save_weights, with_data_of, write_card
 from inference.training.wbc import Recipe, train
 
@@ -33,17 +34,23 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What a network is made from: the folder of data sets, the laboratories held out, the exports learnt
-    from as well, and the card of the network to start from, if there is one."""
+    and the proposed cells learnt from as well, and the card of the network to start from, if there is one."""
 
     data: Path
     held_out: tuple[str, ...] = ()
     exports: tuple[Export, ...] = ()
     start: Card | None = None
+    proposed: tuple[Proposed, ...] = ()
 
     def cells(self, part: str) -> list[Sample]:
         """List the cells of one part, train or val, of all laboratories, one after the other."""
         taking_part = all_laboratories(self.exports, self.held_out)
         return large_enough([cell for one in taking_part for cell in one.cells(self.data, part)])
+
+    def learnt_from(self) -> list[Sample]:
+        """List all cells that the weights are learnt from, last the proposed ones, which no person named."""
+        proposed = [cell for one in self.proposed for cell in one.laboratory.cells(self.data, TRAIN)]
+        return [*self.cells(TRAIN), *large_enough(proposed)]
 
 
 def make(
@@ -52,19 +59,22 @@ def make(
     out: Path,
     workers: int,
     start: Card | None = None,
-    exports: tuple[Export, ...] = (),
+    more: wbc_card.More = wbc_card.NO_MORE,
 ) -> None:
     """Cut the crops, train, write the weight file, calibrate on the validation cells, and write the card.
 
-    `start` is the card of the network to start from, `exports` are learnt from as well.
+    `start` is the card of the network to start from; exports and proposed cells, `more`, are learnt from as
+    well.
     """
-    sources = Sources(data, recipe.held_out, exports, start)
+    exports, proposed = more
+    sources = Sources(data, recipe.held_out, tuple(exports), start, tuple(proposed))
     started = runtime.torch_module(start) if start else None
     out.mkdir(parents=True, exist_ok=True)
-    train_crops, val_crops = (cut_all(sources.cells(part), out / f"{part}.npz") for part in (TRAIN, VAL))
+    parts = {TRAIN: sources.learnt_from(), VAL: sources.cells(VAL)}
+    train_crops, val_crops = (cut_all(cells, out / f"{part}.npz") for part, cells in parts.items())
     network = train(recipe, (train_crops, val_crops), out, workers, started)
     sha256 = save_weights(network, out / f"{recipe.name}.safetensors")
-    card = wbc_card.draft(recipe, sha256, network, data, exports)
+    card = wbc_card.draft(recipe, sha256, network, data, more)
     write_card(with_data_of(start, card), out)
     finish(recipe, sources, out)
 
@@ -118,7 +128,8 @@ def command(sources: Sources) -> str:
     """Return the command by which such a network is made, and its figures with it."""
     said = "python -m inference.training wbc --data DIR --out DIR"
     extra = " --extra" + len(sources.exports) * " DIR" if sources.exports else ""
-    return said + extra + (" --start DIR" if sources.exports and sources.start else "")
+    proposed = " --proposed DIR" if sources.proposed else ""
+    return said + extra + proposed + (" --start DIR" if sources.exports and sources.start else "")
 
 
 def _kept(figures: Mapping[str, Any]) -> dict[str, Any]:
