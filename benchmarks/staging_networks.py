@@ -95,6 +95,19 @@ def focus(images: list[Image], truth: NDArray[np.int64], network: runtime.Networ
     return f"Grad-CAM on nucleated cells {share}; n {len(covering)}"
 
 
+def by_height(images: list[Image], truth: NDArray[np.int64], network: runtime.Network) -> Iterator[str]:
+    """Give by method the share of the heat in each fifth of the height of fields, from the top: regions are
+    read row by row, and the order alone may draw heat to the first or the last."""
+    fields = [top_left(image) for image in images[::FOCUS_EVERY]]
+    stages = [STAGES_OF_LEUKEMIA[label] for label in truth[::FOCUS_EVERY]]
+    everywhere = [np.ones(field.shape[:2], bool) for field in fields]
+    for method in Method:
+        made = explain_within(fields, stages, everywhere, (network.module, network.card), method=method)
+        heat = np.mean([one.heatmap / max(one.heatmap.sum(), 1.0) for one in made], axis=0)
+        shares = [f"{part.sum() / heat.sum():.2f}" for part in np.array_split(heat, 5)]
+        yield f"{method} from top to bottom {' '.join(shares)}; n {len(made)}"
+
+
 def main(data: Path, folders: list[Path]) -> None:
     """Print tables for every network."""
     chosen = rows(data, TEST)
@@ -116,6 +129,7 @@ def main(data: Path, folders: list[Path]) -> None:
                 np.add.at(confusion, (truth, each.argmax(axis=1)), 1)
         print("confusion, rows truth, columns call,", ", ".join(card.labels), confusion.tolist())
         print(focus(images, truth, network), flush=True)
+        print(*by_height(images, truth, network), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class ExplainedField:
     """A field as the network saw it, squeezed into a square, uint8 RGB (side, side, 3), where it looked, with
     a heat map as wide, and the share 0–1 of the square that nucleated cells cover.
 
-    The `focus_ratio` of the explanation is the share of the heat on them: as much as they cover where the
-    network looks at them no more than at the rest.
+    The `focus_ratio` of the explanation is the share of the heat on them: as much as they cover where the map
+    points at them no more than at the rest.
     """
 
     seen: Image
