@@ -1,6 +1,6 @@
 """What heat maps cost, and how far they can be believed, per method and network.
 
-python benchmarks/explanations.py ../shared/data [--networks wbc wbc_second rbc] [--weights FOLDER …]
+python benchmarks/explanations.py ../shared/data [--networks wbc wbc_second rbc staging] [--weights FOLDER …]
     [--cells 100]
 
 White cells of two laboratories' validation part and of one that no network has learnt from, and labelled red
@@ -12,7 +12,9 @@ the class while the hottest places are blurred (deletion) and brought back (inse
 maps, the share of maps that are reliable, where the heat lies, and how like the map of the second most likely
 class is (correlation over the crop): a map that is the same for both does not say why it was the one. The
 rows "cell outline" are the same trials with a map that is hot all over the segmented cell and owes nothing to
-the network.
+the network. Of the staging network, fields of fold 3 in which a white cell was found stand for cells, their
+white cells for the cell, and nobody puts them into words; the row "laid elsewhere" is a map of these cells
+shifted by half a field.
 """
 
 import argparse
@@ -27,23 +29,26 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline.classification import Calibration, answers
-from inference.pipeline.explanation import explain
+from inference.pipeline.explanation import explain, explain_within
 from inference.pipeline.faithfulness import receipts
 from inference.pipeline.findings import Call, Explanation, Image, Method, Outline, Receipt
 from inference.pipeline.levels import mask_of, shown
 from inference.pipeline.networks import registry, runtime
-from inference.pipeline.networks.runtime import Network
+from inference.pipeline.networks.runtime import Network, prepare
 from inference.pipeline.nucleus import nucleus_mask
 from inference.pipeline.red_cell_findings import RedCellMeasures
 from inference.pipeline.red_cell_measures import circularity, elongation, pallor_ratio
 from inference.pipeline.red_cell_words import describe
 from inference.pipeline.seen_colours import AS_IS
 from inference.pipeline.words import Cut, in_words
+from inference.training.evaluate_segmentation import read_rgb
 from inference.training.evaluate_wbc import ask, cut_squares
 from inference.training.labels import samples
-from inference.training.laboratories import VAL
+from inference.training.laboratories import VAL, thinned
 from inference.training.rbc_cells import RED_LABORATORIES, cut_field, evenly
 from inference.training.rbc_run import outline_of
+from inference.training.staging_cells import white_cell_mask
+from inference.training.staging_fields import FOLDER, TEST, rows, top_left
 
 WHITE = {"wbc_pbc": "val", "wbc_apl": "val", "wbc_ood_jiangxi": "ood_dev"}
 RED = {"rbc_chula": "chula", "rbc_sickle_uganda": "uganda"}
@@ -53,8 +58,8 @@ TIMED, ROUNDS = 16, 5
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The found cells of one set: crops as explained, outlines, masks, nuclei (none of red cells), what each
-    is called, what it is called second, and the calls."""
+    """The found cells of one set: crops as explained, outlines (none of fields), masks, nuclei (none of red
+    cells and of fields), what each is called, what it is called second, and the calls."""
 
     crops: list[Image]
     outlines: list[Outline]
@@ -100,6 +105,17 @@ def red_cells(data: Path, name: str, count: int, network: Network) -> Cells:
     return Cells(crops, [outline_of(mask) for mask in masks], masks, [], *likeliest(calls), calls)
 
 
+def staged_fields(data: Path, _name: str, count: int, network: Network) -> Cells:
+    fields, masks = [], []
+    for row in thinned(rows(data, TEST), count):
+        image = read_rgb(data / FOLDER / row["file"])
+        if (mask := white_cell_mask(image)).any():
+            fields.append(top_left(image))
+            masks.append(mask)
+    calls = Calibration.of(network.card).calls(network.predict(prepare(fields, network.card.input)))
+    return Cells(fields, [], masks, [], *likeliest(calls), calls)
+
+
 def likeliest(calls: Sequence[Call]) -> tuple[list[str], list[str]]:
     """The most likely class of each cell, and the second."""
     shares = [call.probabilities for call in calls]
@@ -120,25 +136,43 @@ def in_red_words(cells: Cells, made: Sequence[Explanation], network: Network) ->
         describe(call.label, RedCellMeasures(None, None, 1.0, *shape), one)
 
 
+def in_no_words(_cells: Cells, _made: Sequence[Explanation], _network: Network) -> None:
+    """Fields have none."""
+
+
+def outlines(cells: Cells) -> dict[str, list[np.ndarray]]:
+    return {"cell outline": cells.masks}
+
+
+def cells_of_fields(cells: Cells) -> dict[str, list[np.ndarray]]:
+    elsewhere = [np.roll(mask, len(mask) // 2, (0, 1)) for mask in cells.masks]
+    return {"nucleated cells": cells.masks, "laid elsewhere": elsewhere}
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The cells that one network calls: the data sets, how cells are taken from one, how they are put into
-    words."""
+    words, and the maps, as masks, that owe nothing to the network."""
 
     sets: Sequence[str]
     cells: Callable[[Path, str, int, Network], Cells]
     words: Callable[[Cells, Sequence[Explanation], Network], None]
+    without_network: Callable[[Cells], dict[str, list[np.ndarray]]] = outlines
 
 
 STREAMS: Mapping[str, Stream] = {
     registry.WBC_NETWORK: Stream([*WHITE], white_cells, in_white_words),
     registry.SECOND_NETWORK: Stream([*WHITE], white_cells, in_white_words),
     registry.RBC_NETWORK: Stream([*RED], red_cells, in_red_words),
+    registry.STAGING_NETWORK: Stream([FOLDER], staged_fields, in_no_words, cells_of_fields),
 }
 
 
 def explained(cells: Cells, network: Network, method: Method, tried: bool) -> list[Explanation]:
-    how = (network.module, network.card)
+    how, tried_on = (network.module, network.card), network if tried else None
+    if not cells.outlines:
+        inside = [mask > 0 for mask in cells.masks]
+        return explain_within(cells.crops, cells.labels, inside, how, method=method, tried_on=tried_on)
     return explain(
         cells.crops,
         cells.labels,
@@ -146,7 +180,7 @@ def explained(cells: Cells, network: Network, method: Method, tried: bool) -> li
         how,
         nuclei=cells.nuclei or None,
         method=method,
-        tried_on=network if tried else None,
+        tried_on=tried_on,
     )
 
 
@@ -194,15 +228,17 @@ def likeness(made: Sequence[Explanation], others: Sequence[Explanation]) -> str:
 
 def faithfulness(name: str, cells: Cells, network: Network) -> list[list[str]]:
     head = [network.card.name, network.card.version, name, str(len(cells.crops))]
-    rows = []
+    made = []
     for method in Method:
-        made = explained(cells, network, method, tried=True)
+        looked = explained(cells, network, method, tried=True)
         second = explained(cells.called_second(), network, method, tried=False)
-        tried = means([one.receipt for one in made])
-        rows.append([*head, method.value, *tried, *shares(made), likeness(made, second)])
-    outline = [np.float32(mask > 0) for mask in cells.masks]
-    tried = receipts(cells.crops, outline, cells.labels, network)
-    return [*rows, [*head, "cell outline", *means(tried), "1.00", "", "", "0.00", "", "1.00"]]
+        tried = means([one.receipt for one in looked])
+        made.append([*head, method.value, *tried, *shares(looked), likeness(looked, second)])
+    for title, masks in STREAMS[network.card.name].without_network(cells).items():
+        tried = receipts(cells.crops, [np.float32(mask > 0) for mask in masks], cells.labels, network)
+        on = np.mean([mask[own > 0].sum() / mask.sum() for mask, own in zip(masks, cells.masks, strict=True)])
+        made.append([*head, title, *means(tried), f"{on:.2f}", "", "", f"{1 - on:.2f}", "", "1.00"])
+    return made
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

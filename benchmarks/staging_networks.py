@@ -9,18 +9,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from inference.pipeline import stain
-from inference.pipeline.class_activation import class_activation
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
-from inference.pipeline.findings import Image, Kind, Method
+from inference.pipeline.explanation import explain_within
+from inference.pipeline.findings import Image, Method
 from inference.pipeline.networks import registry, runtime
-from inference.pipeline.segmentation import segment
 from inference.pipeline.staging import probabilities
 from inference.training.augmentation import HED, UNMIX, density_of
 from inference.training.evaluate_segmentation import read_rgb
@@ -28,6 +25,7 @@ from inference.training.evaluate_wbc import calibration_error
 from inference.training.laboratories import thinned
 from inference.training.overlap import images_below
 from inference.training.perturb import perturb
+from inference.training.staging_cells import white_cell_mask
 from inference.training.staging_fields import FOLDER, NAMES, TEST, rows, top_left
 
 STRANGERS = ("fields_bbbc041_eval", "wbc_ood_jiangxi", "wbc_chula", "wbc_ood_bcisc", "slides")
@@ -85,22 +83,29 @@ def told(truth: NDArray[np.int64], each: NDArray[np.float64]) -> str:
 
 def focus(images: list[Image], truth: NDArray[np.int64], network: runtime.Network) -> str:
     """Return the share of Grad-CAM's heat on nucleated cells, and the share of the field they cover."""
-    on_cells, covered = [], []
+    on_cells, covering = [], []
     for image, label in list(zip(images, truth, strict=True))[::FOCUS_EVERY]:
-        mask = np.zeros(image.shape[:2], np.uint8)
-        for instance in segment(image, None):
-            if instance.kind is Kind.WBC:
-                cv2.fillPoly(mask, [np.array(instance.polygon, np.int32)], 1)
-        field, mask = top_left(image), top_left(mask)
-        pixels = torch.from_numpy(runtime.prepare([field], network.card.input))
-        layer, target = network.card.explanation_layer, torch.tensor([int(label)])
-        (heat,) = class_activation(Method.GRAD_CAM, network.module, layer, pixels, target)
-        wide = cv2.resize(heat - heat.min(), mask.shape[::-1], interpolation=cv2.INTER_CUBIC).clip(0)
-        if mask.any() and wide.sum():
-            on_cells.append(wide[mask > 0].sum() / wide.sum())
-            covered.append(mask.mean())
-    share = f"{np.mean(on_cells):.3f}, which cover {np.mean(covered):.3f}"
-    return f"Grad-CAM on nucleated cells {share}; n {len(covered)}"
+        cells, explained = white_cell_mask(image), (network.module, network.card)
+        field, stage = top_left(image), STAGES_OF_LEUKEMIA[label]
+        (made,) = explain_within([field], [stage], [cells], explained, method=Method.GRAD_CAM)
+        if cells.any() and made.strength:
+            on_cells.append(made.focus_ratio)
+            covering.append(cells.mean())
+    share = f"{np.mean(on_cells):.3f}, which cover {np.mean(covering):.3f}"
+    return f"Grad-CAM on nucleated cells {share}; n {len(covering)}"
+
+
+def by_height(images: list[Image], truth: NDArray[np.int64], network: runtime.Network) -> Iterator[str]:
+    """Give by method the share of the heat in each fifth of the height of fields, from the top: regions are
+    read row by row, and the order alone may draw heat to the first or the last."""
+    fields = [top_left(image) for image in images[::FOCUS_EVERY]]
+    stages = [STAGES_OF_LEUKEMIA[label] for label in truth[::FOCUS_EVERY]]
+    everywhere = [np.ones(field.shape[:2], bool) for field in fields]
+    for method in Method:
+        made = explain_within(fields, stages, everywhere, (network.module, network.card), method=method)
+        heat = np.mean([one.heatmap / max(one.heatmap.sum(), 1.0) for one in made], axis=0)
+        shares = [f"{part.sum() / heat.sum():.2f}" for part in np.array_split(heat, 5)]
+        yield f"{method} from top to bottom {' '.join(shares)}; n {len(made)}"
 
 
 def main(data: Path, folders: list[Path]) -> None:
@@ -124,6 +129,7 @@ def main(data: Path, folders: list[Path]) -> None:
                 np.add.at(confusion, (truth, each.argmax(axis=1)), 1)
         print("confusion, rows truth, columns call,", ", ".join(card.labels), confusion.tolist())
         print(focus(images, truth, network), flush=True)
+        print(*by_height(images, truth, network), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

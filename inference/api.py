@@ -23,7 +23,7 @@ from cases.selectors import cases_for, uploads_for
 from cases.uploads import UploadRefused
 from inference import blind, handing_in, heat_maps, predictions, review, review_queue, runs, selectors
 from inference.agreements import lab_agreement
-from inference.doors import CONFLICT, REFUSALS, REFUSED, Door, finished_run
+from inference.doors import CONFLICT, REFUSALS, REFUSED, WAITED_FOR, Door, finished_run
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.config import WBC_CLASSES
 from inference.pipeline.findings import Kind, Method
@@ -207,8 +207,7 @@ class CellHeatMap(Door):
             **REFUSALS,
             **CONFLICT,
             **REFUSED,
-            500: OpenApiResponse(ErrorAnswer, "A fault of the program, which has been logged."),
-            503: OpenApiResponse(ErrorAnswer, "No worker answered in time."),
+            **WAITED_FOR,
         },
     )
     def get(self, request: Request, run_id: UUID, number: int) -> Response:
@@ -310,8 +309,7 @@ class Predict(Door):
             401: REFUSALS[401],
             403: REFUSALS[403],
             **REFUSED,
-            500: OpenApiResponse(ErrorAnswer, "A fault of the program, which has been logged."),
-            503: OpenApiResponse(ErrorAnswer, "No worker answered in time."),
+            **WAITED_FOR,
         },
     )
     def post(self, request: Request) -> Response:

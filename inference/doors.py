@@ -52,6 +52,10 @@ REFUSALS = {
     404: OpenApiResponse(ErrorAnswer, "Not there, or of another laboratory."),
 }
 CONFLICT = {409: OpenApiResponse(ErrorAnswer, "Not in the state that was asked for.")}
+WAITED_FOR = {
+    500: OpenApiResponse(ErrorAnswer, "A fault of the program, which has been logged."),
+    503: OpenApiResponse(ErrorAnswer, "No worker answered in time."),
+}
 REFUSED = {422: OpenApiResponse(ErrorAnswer, "Not accepted; the message says what would be right.")}
 
 

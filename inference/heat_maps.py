@@ -67,7 +67,7 @@ def heat_map(actor: User, cell: Cell, asked: Asked = Asked()) -> HeatMap:
     not call the cell, and what `answers.ask` raises.
     """
     require(actor, Verb.RUN_VIEW, cell)
-    chosen = _method(asked.method or Method.HIRES_CAM)
+    chosen = method_of(asked.method)
     if not cell.label or not cell.crop:
         raise answers.Refused("not_classified", _("Only cells that were classified have a heat map."))
     said = records.called_by(cell)
@@ -128,9 +128,10 @@ def stored(cell: Cell) -> HeatMap | None:
     )
 
 
-def _method(name: str) -> Method:
+def method_of(name: str) -> Method:
+    """The method of a name, the usual one of an empty name. Raises answers.Refused where there is none."""
     try:
-        return Method(name)
+        return Method(name or Method.HIRES_CAM)
     except ValueError as error:
         known = ", ".join(Method)
         text = _("“%(name)s” is no way to make a heat map. There are %(known)s.")

@@ -228,7 +228,7 @@ class ReviewSerializer(serializers.ModelSerializer):
 
 
 class ReceiptSerializer(serializers.Serializer):
-    """What a trial on the very cell says about a heat map: mean probabilities of the class, 0-1."""
+    """What a trial on the very cell or field says about a heat map: mean probabilities of the class, 0-1."""
 
     deletion = serializers.FloatField(help_text="While the hottest places are blurred: low is good.")
     insertion = serializers.FloatField(help_text="While they are brought back: high is good.")

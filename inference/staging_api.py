@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,13 +14,16 @@ from rest_framework.response import Response
 from accounts.permissions import Verb
 from cases.selectors import cases_for
 from inference import stage_calls, stage_review, staging_requests
-from inference.doors import CONFLICT, REFUSALS, REFUSED, Door, finished_run
+from inference.doors import CONFLICT, REFUSALS, REFUSED, WAITED_FOR, Door, finished_run
 from inference.models import StageReview
+from inference.pipeline.findings import Method
 from inference.review_queue import WaitingSlide, waiting_slides
 from inference.serializers import ErrorAnswer
 from inference.staged import answers_to, staged
+from inference.staging_heat_maps import field_heat_map
 from inference.staging_serializers import (
     CaseStagingSerializer,
+    FieldHeatMapSerializer,
     OpenStagingSerializer,
     StageReviewSerializer,
     StagingAnswerSerializer,
@@ -72,6 +75,28 @@ class RunStaging(Door):
     @extend_schema(responses={200: StagingSerializer, **REFUSALS, **CONFLICT})
     def get(self, request: Request, run_id: UUID) -> Response:
         return Response(staged(finished_run(self.person, run_id)).part())
+
+
+class FieldHeatMap(Door):
+    """Where the staging network looked in a staged field, by any method, made while the caller waits."""
+
+    permission_verbs = {"get": Verb.RUN_VIEW}
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("method", enum=[*Method], description="How the map is made."),
+            OpenApiParameter(
+                "number",
+                int,
+                OpenApiParameter.PATH,
+                description="Place of the field in `field_calls`, from 1.",
+            ),
+        ],
+        responses={200: FieldHeatMapSerializer, **REFUSALS, **CONFLICT, **REFUSED, **WAITED_FOR},
+    )
+    def get(self, request: Request, run_id: UUID, number: int) -> Response:
+        run, method = finished_run(self.person, run_id), request.query_params.get("method", "")
+        return Response(FieldHeatMapSerializer(field_heat_map(self.person, run, number, method)).data)
 
 
 class StagingRetry(Door):
@@ -143,5 +168,10 @@ urlpatterns = [
     path("api/v1/runs/<uuid:run_id>/staging/retry/", StagingRetry.as_view(), name="api-staging-retry"),
     path("api/v1/runs/<uuid:run_id>/staging/decide/", DecideStaging.as_view(), name="api-staging-decide"),
     path("api/v1/runs/<uuid:run_id>/staging/answers/", StagingAnswers.as_view(), name="api-staging-answers"),
+    path(
+        "api/v1/runs/<uuid:run_id>/staging/fields/<int:number>/heat-map/",
+        FieldHeatMap.as_view(),
+        name="api-field-heat-map",
+    ),
     path("api/v1/review/stagings/", OpenStagings.as_view(), name="api-open-stagings"),
 ]

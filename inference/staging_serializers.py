@@ -7,7 +7,7 @@ from rest_framework import serializers
 from inference.models import StageReview
 from inference.pipeline.findings import FieldState, StagingStatus
 from inference.review import MAX_COMMENT
-from inference.serializers import ErrorSerializer
+from inference.serializers import ErrorSerializer, ReceiptSerializer
 from inference.stage_review import ANSWERS
 
 
@@ -62,6 +62,24 @@ class FieldCallSerializer(serializers.Serializer):
         allow_null=True,
         help_text="Whether its stage does not fit that share; null where none can be compared.",
     )
+
+
+class FieldHeatMapSerializer(serializers.Serializer):
+    """Where the staging network looked in a field."""
+
+    method = serializers.CharField()
+    bbox = serializers.ListField(
+        source="box", child=serializers.IntegerField(), help_text="x0, y0, x1, y1 in pixels of the image."
+    )
+    label = serializers.CharField(help_text="The stage that the field was called.")  # type: ignore[assignment]
+    field = serializers.CharField(
+        help_text="Data URI of a PNG: the field as the network saw it, squeezed into a square."
+    )
+    picture = serializers.CharField(help_text="Data URI of a PNG with alpha, to lie over the field.")
+    strength = serializers.FloatField(help_text="The map's maximum before it was scaled to be shown.")
+    focus_ratio = serializers.FloatField(help_text="Share of the map's energy on nucleated cells, 0-1.")
+    covered_ratio = serializers.FloatField(help_text="Share of the field that those cells cover, 0-1.")
+    receipt = ReceiptSerializer()
 
 
 class StagingSerializer(serializers.Serializer):

@@ -14,7 +14,15 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.permissions import PersonRequest, Verb, verb_required
 from cases.selectors import cases_for
 from cases.services import StagingRefused
-from inference import names, selectors, stage_calls, stage_review, staging_requests
+from inference import (
+    answers,
+    names,
+    selectors,
+    stage_calls,
+    stage_review,
+    staging_heat_maps,
+    staging_requests,
+)
 from inference.forms import StagingForm
 from inference.review import ReviewConflict
 from inference.stage_calls import StagingConflict
@@ -71,6 +79,20 @@ def waiting(request: PersonRequest, run_id: UUID) -> HttpResponse:
     if not staging.is_waiting:
         answer["HX-Refresh"] = "true"
     return answer
+
+
+@verb_required(Verb.RUN_VIEW)
+@require_GET
+def heat_map(request: PersonRequest, run_id: UUID, number: int) -> HttpResponse:
+    """Where the staging network looked in a field, made while the person waits."""
+    run = selectors.run_for(request.user, run_id)
+    context: dict[str, object] = {"run": run, "number": number}
+    method = request.GET.get("method", "")
+    try:
+        context["heat"] = staging_heat_maps.field_heat_map(request.user, run, number, method)
+    except answers.Refused as refused:
+        context["heat_problem"] = refused.text
+    return render(request, "inference/partials/field_heat_map.html", context)
 
 
 @verb_required(Verb.RUN_RETRY)

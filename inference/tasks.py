@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -34,13 +35,14 @@ from inference import (
     runs,
     second_readings,
     stage_calls,
+    stage_records,
     what_matters,
 )
 from inference.claims import HoldLost, Queue
-from inference.models import AnalysisRun, Cell, Rehearsal
+from inference.models import AnalysisRun, Cell, Rehearsal, StageCall
 from inference.pipeline import payload
 from inference.pipeline.config import Config, SegmentationEngine, shape_of
-from inference.pipeline.findings import Explanation, Kind, Method, NetworkUsed, Staging
+from inference.pipeline.findings import Box, Explanation, Kind, Method, NetworkUsed, Staging
 from inference.pipeline.networks.registry import staging_folder
 from inference.rehearsal_figures import Anew, compared
 from inference.results import ReviewedCell
@@ -293,6 +295,14 @@ def heat_map_of_cell(place: str, cell_id: int, *asked: str) -> None:
 
 
 @shared_task
+def heat_map_of_field(place: str, call_id: int, number: int, method: str) -> None:
+    """Needs a finished staging whose field of this number, from 1, was staged, and a caller who waits at
+    `place`; leaves the heat map there, or why there is none."""
+    calls = StageCall.objects.select_related("run__smear")
+    _give(place, lambda: _field_heat_map(calls.get(pk=call_id), number, method))
+
+
+@shared_task
 def copy_for_viewer(run_id: str) -> None:
     """Needs an image that can only be decoded whole; leaves its reading copy in the storage. Where there is
     one already, there is nothing to do."""
@@ -374,6 +384,37 @@ def _heat_map(row: Cell, method: str, label: str, network: str) -> dict[str, Any
         "receipt": asdict(found.receipt) if found.receipt else None,
         "description": payload.description(words),
     }
+
+
+def _field_heat_map(call: StageCall, number: int, method: str) -> dict[str, Any]:
+    from inference.pipeline.slide import Slide
+    from inference.pipeline.staging_heat_map import KeptField, field_heat_map
+
+    run, staging = call.run, stage_records.staging(call)
+    field, folder = staging.fields[number - 1], staging_folder(settings.STAGING_NETWORK)
+    with local_path(run.smear.original, run.smear.suffix) as path, Slide.open(path, run.pixel_um) as slide:
+        pixels = slide.read(field.box)
+    cells = [records.instance(row) for row in _nucleated(run, field.box)]
+    kept = KeptField(pixels, field.box, field.label or "", cells, staging.network, folder)
+    found = field_heat_map(kept, Method(method))
+    explanation = found.explanation
+    return {
+        "field": _data_uri(pictures.png(found.seen)),
+        "picture": _data_uri(pictures.heatmap_png(explanation.drawn)),
+        "strength": explanation.strength,
+        "focus_ratio": explanation.focus_ratio,
+        "covered_ratio": found.covered_ratio,
+        "receipt": asdict(explanation.receipt) if explanation.receipt else None,
+    }
+
+
+def _nucleated(run: AnalysisRun, box: Box) -> QuerySet[Cell]:
+    """The nucleated cells of a run that reach into a box, those that lie mostly beside it included."""
+    from inference.pipeline.staging_windows import NO_NUCLEUS
+
+    left, top, right, bottom = box
+    touching = run.cells.filter(kind=Kind.WBC, x0__lt=right, x1__gt=left, y0__lt=bottom, y1__gt=top)
+    return touching.exclude(label__in=NO_NUCLEUS)
 
 
 def _data_uri(png: bytes) -> str:

@@ -56,6 +56,11 @@ urlpatterns = [
     path("cases/<uuid:case_id>/staging/request/", staging_views.request_staging, name="request-staging"),
     path("cases/<uuid:case_id>/staging/withdraw/", staging_views.withdraw_staging, name="withdraw-staging"),
     path("runs/<uuid:run_id>/staging/", staging_views.waiting, name="staging"),
+    path(
+        "runs/<uuid:run_id>/staging/fields/<int:number>/heat-map/",
+        staging_views.heat_map,
+        name="field-heat-map",
+    ),
     path("runs/<uuid:run_id>/staging/retry/", staging_views.retry, name="retry-staging"),
     path("review/<uuid:run_id>/staging/decide/", staging_views.decide, name="decide-staging"),
     path("review/<uuid:run_id>/staging/undo/", staging_views.undo, name="undo-staging"),

@@ -1,7 +1,9 @@
 """The pages in a real browser: what a clinician, a pathologist and an administrator do in a day."""
 
+import base64
 import hashlib
 import re
+import threading
 from dataclasses import replace
 from io import BytesIO
 
@@ -18,10 +20,10 @@ from accounts.services import offer_staging, save_review_settings
 from accounts.sign_off import CRITICAL_FINDINGS
 from cases.models import Smear, Upload
 from cases.questions import answer, ask
-from inference import review, runs, selectors, stage_calls
+from inference import review, runs, selectors, stage_calls, staging_requests
 from inference.models import ManualCount
 from inference.pipeline.aggregation import share
-from tests.browser import settled, sign_in, sign_out
+from tests.browser import PATIENCE_MS, settled, sign_in, sign_out
 from tests.conftest import PASSWORD, field_image, person
 from tests.counted import CLL, HEALTHY, analysed, case_after
 from tests.stagings import staging
@@ -762,6 +764,46 @@ def test_staging_is_requested_late_and_answered(
     expect(page.locator("#staging")).to_contain_text("answered otherwise")
     page.get_by_role("button", name="Undo my answer").click()
     expect(page.locator("#staging")).to_contain_text("needs a person's answer")
+
+
+def test_a_staged_field_shows_where_the_network_looked(
+    quiet_page, live_server, administrator, clinician, done_run, monkeypatch
+):
+    """By keyboard; while the map is made the page says so, and then stands at the map."""
+    offer_staging(administrator, True)
+    staging_requests.request(clinician, done_run.smear.case)
+    call = done_run.stage_call
+    stage_calls.save(call.pk, stage_calls.QUEUE.claim(call.pk), staging("pre_b", "leukemia"))
+    made, begun = threading.Event(), threading.Event()
+
+    def worker(_task, _call, number, method):
+        begun.set()
+        assert made.wait(PATIENCE_MS / 1000)
+        tried = dict.fromkeys(("deletion", "insertion", "random_deletion", "random_insertion"), 0.5)
+        shown = f"data:image/png;base64,{base64.b64encode(png()).decode()}"
+        figures = {"strength": 0.02, "focus_ratio": 0.15, "covered_ratio": 0.13}
+        return {"field": shown, "picture": shown, **figures, "receipt": {**tried, "reliable": False}}
+
+    monkeypatch.setattr("inference.answers.ask", worker)
+    page = quiet_page
+    sign_in(page, live_server, clinician)
+    page.goto(f"{live_server.url}/runs/{done_run.pk}/")
+    page.get_by_role("button", name="Show where the network looked in field 2").press("Enter")
+    busy, fields = page.get_by_text("The heat map is being made."), page.locator("#field-heat-map")
+    expect(busy).to_be_visible()
+    assert begun.wait(PATIENCE_MS / 1000)
+    made.set()
+    heading = fields.get_by_role("heading", name="Field 2: where the network looked")
+    expect(heading).to_be_focused()
+    expect(busy).to_be_hidden()
+    expect(fields).to_contain_text("not reliable for this field")
+    heat = fields.locator(".heat")
+    expect(heat).to_have_css("opacity", "0.65")
+    fields.get_by_role("slider", name="Heat map").fill("20")
+    expect(heat).to_have_css("opacity", "0.2")
+    fields.get_by_label("Method").select_option("grad_cam")
+    fields.get_by_role("button", name="Make anew").press("Enter")
+    expect(fields.locator("option[value=grad_cam]")).to_have_attribute("selected", "")
 
 
 def test_a_question_is_asked_and_answered(quiet_page, browser, live_server, clinician, pathologist, done_run):

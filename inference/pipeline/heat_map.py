@@ -53,7 +53,8 @@ def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Descr
     know the class.
     """
     network = runtime.load(kept.network.name, kept.folder)
-    _refuse_others(network.card, kept.network.sha256, label)
+    refuse_others(network.card, kept.network, "This cell was called")
+    _refuse_unknown(network.card, label)
     cut, card = kept.cut, network.card
     through = SeenFilter.of(cut.crop, "cell", card)
     (explanation,) = explain(
@@ -70,13 +71,17 @@ def heat_map(kept: Kept, label: str, method: Method) -> tuple[Explanation, Descr
     return in_words(cut, Call(label, 1.0, {}, attributes=told), card, explanation)
 
 
-def _refuse_others(card: Card, sha256: str, label: str) -> None:
-    if card.sha256 != sha256:
+def refuse_others(card: Card, used: NetworkUsed, done: str) -> None:
+    """Raise PipelineError unless the card is that of the network used, whose work the words `done` name."""
+    if card.sha256 != used.sha256:
         raise PipelineError(
-            "This cell was called by another version of the network than the one in use now, which would look"
-            " elsewhere. Analyse the smear again to see where the present one looks.",
+            f"{done} by another version of the network than the one in use now, which would look elsewhere."
+            " Analyse the smear again to see where the present one looks.",
             code="other_network",
         )
+
+
+def _refuse_unknown(card: Card, label: str) -> None:
     if shape_of(label) not in card.labels:
         raise PipelineError(
             f"The network does not know the class {label}. It knows {', '.join(card.labels)}.",

@@ -32,6 +32,8 @@ ACCEPTED = 0.95
 ON_CELL = 0.98
 """The share of the right calls whose focus is not to count as off the cell."""
 
+USUAL_STRENGTH = "median maximum of a heat map by each method before it is scaled"
+
 DIGITS = 6
 
 
@@ -53,7 +55,7 @@ def fitted(logits: Logits, labels: NDArray[np.int64], names: Sequence[str]) -> d
             " least probability with which a class belongs to the set of that level; ood_above: energy that"
             f" {ACCEPTED:.0%} of the validation cells stay below; focus_below: share of the"
             f" evidence on the cell that {ON_CELL:.0%} of the right calls reach; heat_strength:"
-            " median maximum of a heat map by each method before it is scaled",
+            f" {USUAL_STRENGTH}",
             "prediction_sets": fit_prediction_sets(probabilities, labels, names),
             "ood_above": fit_ood_above(energy(logits)),
         },
@@ -80,15 +82,17 @@ def fitted_focus(looked: Sequence[Explanation], right: NDArray[np.bool_]) -> dic
     the calls were right, bool (n,), in the order of the maps by the usual method.
     """
     focus = np.array([one.focus_ratio for one in looked if one.method is DEFAULT])
+    return {"focus_below": fit_focus_below(focus, right), "heat_strength": heat_strength(looked)}
+
+
+def heat_strength(looked: Sequence[Explanation]) -> dict[str, float]:
+    """Return the usual maximum of heat maps before they are scaled, by each method there is a map by."""
     strengths = {
         method: [one.strength for one in looked if one.method is method]
         for method in Method
         if any(one.method is method for one in looked)
     }
-    return {
-        "focus_below": fit_focus_below(focus, right),
-        "heat_strength": {method.value: _usual(of) for method, of in strengths.items()},
-    }
+    return {method.value: _usual(of) for method, of in strengths.items()}
 
 
 def _usual(strengths: Sequence[float]) -> float:

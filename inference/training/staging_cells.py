@@ -1,16 +1,28 @@
-"""Counts the nucleated cells of training fields and what the product calls them."""
+"""Finds and counts the nucleated cells of fields of the training set, and what the product calls them."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inference.pipeline.analyse import analyse
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError
-from inference.pipeline.findings import Kind
+from inference.pipeline.explanation import covered
+from inference.pipeline.findings import Image, Kind
+from inference.pipeline.segmentation import segment
 from inference.pipeline.staging_windows import windows
 from inference.training.staging_fields import FIELD_PX, IMAGE_PX
+
+
+def white_cell_mask(image: Image) -> NDArray[np.bool_]:
+    """Return where the white cells of a field lie that segmentation finds in an image of the training set,
+    uint8 RGB: bool (FIELD_PX, FIELD_PX)."""
+    whites = [one.polygon for one in segment(image, None) if one.kind is Kind.WBC]
+    return covered(whites, FIELD_PX)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.pipeline.classification import Calibration, calibrate
+from inference.pipeline.classification import Calibration, Logits, calibrate
 from inference.pipeline.config import STAGES_OF_LEUKEMIA
+from inference.pipeline.findings import Explanation
 from inference.pipeline.networks import registry, runtime
+from inference.pipeline.networks.runtime import Network
 from inference.training import calibration, staging_card
 from inference.training.evaluate_wbc import evaluate
 from inference.training.laboratories import thinned
@@ -18,7 +20,17 @@ from inference.training.shipped import save_weights, with_data_of, write_card
 from inference.training.staging import Recipe, Run, logits, train
 from inference.training.staging_augmentation import Lent
 from inference.training.staging_cells import Counted, counted
-from inference.training.staging_fields import CHOOSE, FOLDER, LEARN, LENDERS, NAMES, lent_stains, read, rows
+from inference.training.staging_fields import (
+    CHOOSE,
+    FIELD_PX,
+    FOLDER,
+    LEARN,
+    LENDERS,
+    NAMES,
+    lent_stains,
+    read,
+    rows,
+)
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +44,11 @@ FEW, LOW, HIGH = 0.02, 0.05, 0.95
 """The share of the fields with fewer nucleated cells than are needed, and of those whose blasts are beyond
 the limits of their stage."""
 LEAST_FIELDS = 3
+
+AT_ONCE = 32
+"""So many fields are explained at once: gradients take more memory than answers."""
+FRAME = ((0, 0), (FIELD_PX, 0), (FIELD_PX, FIELD_PX), (0, FIELD_PX))
+"""The outline of a whole field."""
 
 Shares = NDArray[np.float64]
 
@@ -50,9 +67,9 @@ def make(recipe: Recipe, data: Path, this: Run) -> None:
 
 def calibrated(data: Path, out: Path) -> dict[str, Any]:
     """Return the card in a folder with temperature, thresholds and figures of fields kept for choosing."""
-    card = registry.read_card(registry.STAGING_NETWORK, out)
-    module, chosen = runtime.torch_module(card), read(data, CHOOSE)
-    said = logits(module, chosen.images, card.input)
+    network = runtime.Network(registry.read_card(registry.STAGING_NETWORK, out))
+    card, chosen = network.card, read(data, CHOOSE)
+    said = logits(network.module, chosen.images, card.input)
     temperature = round(calibration.fit_temperature(said, chosen.labels), 4)
     abstain_below = calibration.fit_abstention(said, chosen.labels, temperature)
     told = calibration.abstention_told(said, chosen.labels, temperature, abstain_below)
@@ -61,8 +78,11 @@ def calibrated(data: Path, out: Path) -> dict[str, Any]:
         "abstain_below": round(abstain_below, 4),
         "fields": LEAST_FIELDS,
         **_cell_limits(data, out),
+        "heat_strength": heat_strength(chosen.images, said, network),
     }
-    text["thresholds"]["chosen"] = f"abstain_below: {told}; {text['thresholds']['chosen']}"
+    text["thresholds"]["chosen"] = (
+        f"abstain_below: {told}; heat_strength: {calibration.USUAL_STRENGTH}; {text['thresholds']['chosen']}"
+    )
     calls = Calibration.of(registry.parsed(text, out)).calls(said)
     figures = evaluate([STAGES_OF_LEUKEMIA[label] for label in chosen.labels], calls)
     log.info("choice: %s", {name: figures[name] for name in ("n", "accuracy", "macro_f1", "ece", "coverage")})
@@ -73,6 +93,22 @@ def calibrated(data: Path, out: Path) -> dict[str, Any]:
         "nll": round(float(-np.log(calibrate(said, temperature)[range(len(said)), chosen.labels]).mean()), 4),
     }
     return {**text, "metrics": [metric, *staging_card.baselines()]}
+
+
+def heat_strength(fields: NDArray[np.uint8], said: Logits, network: Network) -> dict[str, float]:
+    """Return the usual maximum of the heat maps of fields, by each method.
+
+    Takes uint8 RGB (n, side, side, 3) and what the network said of them, float32 (n, stages): each field is
+    explained as it was called.
+    """
+    called = [network.card.labels[place] for place in said.argmax(axis=1)]
+    looked: list[Explanation] = []
+    for start in range(0, len(fields), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        # How strong a map is does not depend on where the cells lie: the whole field stands for them.
+        frames = [FRAME] * len(called[part])
+        looked += calibration.looked(list(fields[part]), called[part], frames, network)
+    return calibration.heat_strength(looked)
 
 
 def _cell_limits(data: Path, out: Path) -> dict[str, Any]:

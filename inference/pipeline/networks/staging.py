@@ -155,7 +155,9 @@ class StagingNetwork(nn.Module):
     Input: float32 (n, 3, side, side) RGB in 0–1, a side of 32 px or more; output: logits (n, stages).
     """
 
-    explanation_layer = "maps"
+    # Not `maps`, which a card may name as well: after them each region is normalised over its channels, so
+    # that activation times gradient adds up to nothing there, and a map by HiResCAM is rounding alone.
+    explanation_layer = "reader.norm"
 
     def __init__(
         self,

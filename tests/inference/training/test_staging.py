@@ -14,7 +14,7 @@ from benchmarks import staging_networks
 from inference.pipeline import stain
 from inference.pipeline.analyse import analyse
 from inference.pipeline.config import STAGES_OF_LEUKEMIA, Config
-from inference.pipeline.findings import Kind
+from inference.pipeline.findings import Kind, Method
 from inference.pipeline.networks import registry, runtime
 from inference.pipeline.networks.staging import STAIN, STAINS
 from inference.training import evaluate_staging, staging_card, staging_cells, staging_run
@@ -49,7 +49,7 @@ CARD = {
         "least_blasts": 0.0,
         "most_blasts": 0.4,
     },
-    "explanation_layer": "maps",
+    "explanation_layer": "reader.norm",
 }
 """A complete card but for the range of colours, for networks whose answers are known."""
 
@@ -148,6 +148,7 @@ def test_one_command_makes_a_network_and_a_card_that_belong_together(trained, ne
     assert card.labels == STAGES_OF_LEUKEMIA and card.input.side == 64
     assert card.text["thresholds"]["nucleated_cells"] == 5 and card.text["thresholds"]["least_blasts"] == 0.25
     assert card.text["metrics"][0]["n"] == 4
+    assert all(card.heat_strength(method) > 0 for method in Method)
     fields = read(data, TEST).images[:2]
     logits = network.predict(runtime.prepare(list(fields), card.input))
     assert logits.shape == (2, 4) and np.isfinite(logits).all()
