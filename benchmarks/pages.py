@@ -16,6 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from io import BytesIO
+from math import pi
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,23 @@ def _cell(n: int, count: int, side: int) -> Any:
     confidence, label = 0.55 if unsure else 0.95, classes[n % len(classes)]
     rest = (1 - confidence) / (len(classes) - 1)
     call = Call(label, confidence, {name: confidence if name == label else rest for name in classes})
-    return Cell(n + 1, found, call, ("low_confidence",) if unsure else ())
+    measured = _measured_red(n) if kind is Kind.RBC else None
+    return Cell(n + 1, found, call, ("low_confidence",) if unsure else (), measures=measured)
+
+
+def _measured_red(n: int) -> Any:
+    """Red cells of many sizes and shapes, with as many digits as measured ones have."""
+    from inference.pipeline.red_cell_findings import RedCellMeasures
+
+    across = 7.2 + (n % 97 - 48) / 60
+    return RedCellMeasures(
+        diameter_um=across,
+        area_um2=pi * across**2 / 4,
+        relative_diameter=across / 7.2,
+        circularity=0.97 - n % 31 / 310,
+        elongation=1.02 + n % 53 / 97,
+        pallor_ratio=0.45 + n % 41 / 83,
+    )
 
 
 # --- the pages ----------------------------------------------------------------------------------------
