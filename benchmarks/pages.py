@@ -2,9 +2,9 @@
 
     python benchmarks/pages.py [--json FILE] [--cells 5000] [--cases 40] [--times 7]
 
-The product's settings on a database of its own; the time is that of the request within the process, with its
-middleware and template, on the second look and later; beside it the processor time, which other work on the
-machine hardly lengthens; queries are counted on the first look.
+The product's settings on a database of its own, loaded as its server loads them; the time is that of the
+request within the process, with its middleware and template, on the second look and later; beside it the
+processor time, which other work on the machine hardly lengthens; queries are counted on the first look.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from math import pi
 from pathlib import Path
@@ -47,10 +48,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"WBC_STATE": folder, "LOG_LEVEL": "ERROR", "DEBUG": ""}
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "wbcportal.settings")
-        import django
+        import_module("wbcportal.wsgi")
         from django.core.management import call_command
 
-        django.setup()
         call_command("migrate", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
         found = _measured(options)
