@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from accounts.permissions import Verb, may
 from accounts.types import User
+from inference.cell_facts import CellFacts
 from inference.models import AnalysisRun, Cell, CellReview, SecondReview
-from inference.results import Cells, ReviewedCell
+from inference.results import Cells, ReviewedCell, Row
 from inference.selectors import STANDING
 
 MACHINES: dict[str, object] = {
@@ -38,6 +39,10 @@ MACHINES: dict[str, object] = {
     "is_veiled": True,
 }
 """The columns that tell the machine's call, or that follow from it, and what stands in them while hidden."""
+
+_HIDDEN_FACTS: dict[str, Any] = {
+    name: nothing for name, nothing in MACHINES.items() if name in CellFacts._fields
+}
 
 
 class Hidden(Exception):
@@ -72,10 +77,10 @@ class Veil:
     machine: frozenset[int] = frozenset()
     persons: frozenset[int] = frozenset()
 
-    def over(self, cells: Sequence[ReviewedCell]) -> list[ReviewedCell]:
+    def over(self, cells: Sequence[ReviewedCell[CellFacts]]) -> list[ReviewedCell[CellFacts]]:
         return [self.over_one(cell) for cell in cells]
 
-    def over_one(self, cell: ReviewedCell) -> ReviewedCell:
+    def over_one(self, cell: ReviewedCell[Row]) -> ReviewedCell[Row]:
         """The cell as the reader may see it."""
         row = stripped(cell.row) if cell.row.pk in self.machine else cell.row
         review = None if cell.row.pk in self.persons else cell.review
@@ -130,8 +135,10 @@ def _veil(run: AnalysisRun, percent: int, rows: Iterable[tuple[Any, ...]]) -> Ve
     return Veil(frozenset(machine), frozenset(persons))
 
 
-def stripped(row: Cell) -> Cell:
-    """A copy of a row without the machine's call; it is shown, never saved."""
+def stripped(row: Row) -> Row:
+    """A cell without the machine's call; of a row it is a copy, which is shown and never saved."""
+    if isinstance(row, CellFacts):
+        return row._replace(**_HIDDEN_FACTS)
     bare = copy(row)
     for column, nothing in MACHINES.items():
         setattr(bare, column, nothing)

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
+from typing import NamedTuple
 
 from inference import names, records, selectors
-from inference.models import AnalysisRun
+from inference.cell_facts import CellFacts
+from inference.models import AnalysisRun, Cell
 from inference.pipeline.findings import Box, Coverage, Kind, TileState
 from inference.results import Cells, ReviewedCell
 
@@ -16,20 +18,42 @@ FIRST_TO_LAST = (Kind.WBC, Kind.PLATELET, Kind.RBC)
 """Who is drawn before whom, where there is no room for all."""
 
 Span = tuple[int, int]
+Drawn = ReviewedCell[CellFacts] | ReviewedCell[Cell]
+
+
+class Place(NamedTuple):
+    """The number of a cell and its box in level-0 pixels."""
+
+    number: int
+    x0: int
+    y0: int
+    x1: int
+    y1: int
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The cells of one kind: how many were found, and those that are drawn."""
+    """The cells of one kind: how many were found, and which are drawn; of those that were not classified the
+    places are all that is."""
 
     key: str
     name: str
     count: int
-    cells: list[ReviewedCell]
+    cells: list[Drawn]
+    uncalled: list[Place]
+
+    @property
+    def drawn(self) -> int:
+        return len(self.cells) + len(self.uncalled)
 
     @property
     def left_out(self) -> int:
-        return self.count - len(self.cells)
+        return self.count - self.drawn
+
+    def draws(self, number: int) -> bool:
+        return any(cell.row.number == number for cell in self.cells) or any(
+            place.number == number for place in self.uncalled
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +75,7 @@ class Field:
     run: AnalysisRun
     layers: list[Layer]
     tiles: list[Tiles]
-    cell: ReviewedCell | None
+    cell: ReviewedCell[Cell] | None
 
     @property
     def label_size(self) -> float:
@@ -68,29 +92,34 @@ class Field:
         return any(part.count for part in self.tiles if part.key != TileState.ANALYSED)
 
 
-def field(run: AnalysisRun, cells: Cells, cell: ReviewedCell | None) -> Field:
+def field(run: AnalysisRun, cells: Cells, cell: ReviewedCell[Cell] | None) -> Field:
     """The picture of a finished run; `cell`, if any, is drawn however many others there are."""
     return Field(run, _layers(run, cells, cell), tiles(records.coverage(run)), cell)
 
 
-def _layers(run: AnalysisRun, cells: Cells, asked: ReviewedCell | None) -> list[Layer]:
+def _layers(run: AnalysisRun, cells: Cells, asked: ReviewedCell[Cell] | None) -> list[Layer]:
     room, layers = DRAWN_AT_MOST, []
     for kind in FIRST_TO_LAST:
-        drawn = _drawn(run, cells, kind, room)
-        room -= len(drawn)
-        if asked and asked.row.kind == kind and all(asked.row.pk != cell.row.pk for cell in drawn):
-            drawn.append(asked)
-        layers.append(Layer(kind.value, names.kind_name(kind), cells.count(kind), drawn))
+        layer = _layer(run, cells, kind, room)
+        room -= layer.drawn
+        if asked and asked.row.kind == kind and not layer.draws(asked.row.number):
+            layer.cells.append(asked)
+        layers.append(layer)
     return layers
 
 
-def _drawn(run: AnalysisRun, cells: Cells, kind: Kind, room: int) -> list[ReviewedCell]:
+def _layer(run: AnalysisRun, cells: Cells, kind: Kind, room: int) -> Layer:
     """Of the classified cells as many as there is room for, open ones first; of the others all or none."""
     called = [cell for cell in cells.classified if cell.row.kind == kind]
-    kept = sorted(sorted(called, key=lambda cell: not cell.is_open)[:room], key=lambda cell: cell.row.number)
-    if not 0 < cells.uncalled.get(kind, 0) <= room - len(kept):
-        return kept
-    return kept + [ReviewedCell(row, None) for row in selectors.uncalled_cells(run).filter(kind=kind)]
+    kept: list[Drawn] = [*called]
+    if len(called) > room:
+        first = sorted(called, key=lambda cell: not cell.is_open)[:room]
+        kept = [*sorted(first, key=lambda cell: cell.row.number)]
+    places = []
+    if 0 < cells.uncalled.get(kind, 0) <= room - len(kept):
+        found = selectors.uncalled_cells(run).filter(kind=kind)
+        places = list(starmap(Place, found.values_list(*Place._fields)))
+    return Layer(kind.value, names.kind_name(kind), cells.count(kind), kept, places)
 
 
 def tiles(coverage: Coverage) -> list[Tiles]:

@@ -92,7 +92,7 @@ def classes(cell: Cell) -> tuple[str, ...]:
     return EXPLAINED.get(Kind(cell.kind), WBC_CLASSES)
 
 
-def asked_for(cell: ReviewedCell) -> str:
+def asked_for(cell: ReviewedCell[Cell]) -> str:
     """The class that a map made anew speaks for: the call that stands or, where no network knows that one,
     the machine's."""
     return cell.label if cell.label in classes(cell.row) else cell.row.label

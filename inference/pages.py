@@ -9,6 +9,7 @@ from accounts.permissions import Verb, may
 from accounts.types import User
 from inference import blind, names, results, review, review_queue, selectors
 from inference.by_hand import CountedByHand, counted_by_hand, machine_counts
+from inference.cell_facts import CellFacts
 from inference.double_reading import CALLED_TWICE
 from inference.gate import Check, gate, says_open
 from inference.identity import Identity, RedChanges, identity, red_changes
@@ -84,7 +85,7 @@ def number(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def probabilities(cell: ReviewedCell) -> list[tuple[str, float]]:
+def probabilities(cell: ReviewedCell[Cell]) -> list[tuple[str, float]]:
     """The machine's probabilities, most likely class first."""
     return sorted(cell.row.probabilities.items(), key=lambda item: -item[1])
 
@@ -112,12 +113,12 @@ class Desk:
     is the last slide of its case to be signed off, and what stands in the way."""
 
     result: Result
-    cell: ReviewedCell | None
-    strip: list[ReviewedCell]
+    cell: ReviewedCell[Cell] | None
+    strip: list[ReviewedCell[CellFacts]]
     strip_from: int
     reviewable: int
-    before: ReviewedCell | None
-    after: ReviewedCell | None
+    before: ReviewedCell[CellFacts] | None
+    after: ReviewedCell[CellFacts] | None
     blocked: str
     checks: tuple[Check, ...]
     is_last: bool
@@ -164,7 +165,7 @@ def desk(user: User, run: AnalysisRun, number: int | None = None) -> Desk:
     checks = whole.of_slide(run.pk)
     return Desk(
         result=shown,
-        cell=order[place] if order else None,
+        cell=_in_hand(order[place]) if order else None,
         strip=order[first : first + STRIP],
         strip_from=first + 1,
         reviewable=len(order),
@@ -176,11 +177,20 @@ def desk(user: User, run: AnalysisRun, number: int | None = None) -> Desk:
         sign_off_blocked=blocked or says_open(checks) or _may_not_sign(user),
         mine=not blocked and run.review_claimed_by_id == user.pk and review.is_held(run),
         undoable=None if blocked else _undoable(user, order, place),
-        skips=selectors.skips(order[place].row) if order else [],
+        skips=selectors.skips(order[place].row.pk) if order else [],
     )
 
 
-def _with_marks(user: User, run: AnalysisRun, cells: list[ReviewedCell]) -> list[ReviewedCell]:
+def _in_hand(cell: ReviewedCell[CellFacts]) -> ReviewedCell[Cell]:
+    """The cell with its whole row, as its reader may see it."""
+    row = Cell.objects.get(pk=cell.row.pk)
+    seen = blind.stripped(row) if cell.row.is_veiled else row
+    return ReviewedCell(seen, cell.review, cell.second, cell.task, cell.skipped)
+
+
+def _with_marks(
+    user: User, run: AnalysisRun, cells: list[ReviewedCell[CellFacts]]
+) -> list[ReviewedCell[CellFacts]]:
     """Each cell with what it waits for from this reader, and with the second pathologist's call where the
     reader may see it."""
     tasks, seconds = review_queue.tasks(user, run), selectors.second_reviews(run)
@@ -195,13 +205,13 @@ def _with_marks(user: User, run: AnalysisRun, cells: list[ReviewedCell]) -> list
     ]
 
 
-def _red_on_desk(cells: Cells, number: int | None) -> list[ReviewedCell]:
+def _red_on_desk(cells: Cells, number: int | None) -> list[ReviewedCell[CellFacts]]:
     """Of the red cells those that a person was asked about or spoke on, and the one that was asked for; the
     others, which may be thousands, stay in their gallery."""
     return [cell for cell in cells.red if cell.row.needs_review or cell.review or cell.row.number == number]
 
 
-def _undoable(user: User, cells: list[ReviewedCell], place: int) -> int | None:
+def _undoable(user: User, cells: list[ReviewedCell[CellFacts]], place: int) -> int | None:
     """The cell whose decision "undo" takes back: the one in hand, or else the latest one decided."""
     said = [(cell, word) for cell in cells if (word := _own_word(user, cell))]
     if not said:
@@ -211,7 +221,7 @@ def _undoable(user: User, cells: list[ReviewedCell], place: int) -> int | None:
     return (in_hand if _own_word(user, in_hand) else latest).row.number
 
 
-def _own_word(user: User, cell: ReviewedCell) -> CellReview | SecondReview | None:
+def _own_word(user: User, cell: ReviewedCell[CellFacts]) -> CellReview | SecondReview | None:
     """What this reader said of a cell and can take back."""
     if cell.second and cell.second.reviewer_id == user.pk and cell.row.double_reading in CALLED_TWICE:
         return cell.second
@@ -219,13 +229,13 @@ def _own_word(user: User, cell: ReviewedCell) -> CellReview | SecondReview | Non
     return cell.review if mine and cell.row.double_reading not in CALLED_TWICE else None
 
 
-def _review_order(cell: ReviewedCell) -> tuple[bool, bool, bool, int]:
+def _review_order(cell: ReviewedCell[CellFacts]) -> tuple[bool, bool, bool, int]:
     """Those the machine was unsure of come first, whether decided by now or not: among them those that matter
     to the report, and those the reader skipped last."""
     return not (cell.row.needs_review or cell.task), cell.skipped, not cell.row.matters, cell.row.number
 
 
-def _place(cells: list[ReviewedCell], number: int | None) -> int:
+def _place(cells: list[ReviewedCell[CellFacts]], number: int | None) -> int:
     """Where the asked cell lies or, without a number, the first that waits for the reader."""
     for place, cell in enumerate(cells):
         if cell.row.number == number if number is not None else cell.task:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from inference import pictures
+from inference.cell_facts import CellFacts
 from inference.models import AnalysisRun
 from inference.models import Cell as CellRow
 from inference.pipeline.cell_words import Description, Reading
@@ -35,6 +36,9 @@ from inference.pipeline.red_cell_findings import RedCellMeasures
 
 WBC_NETWORK, RBC_NETWORK = "wbc", "rbc"
 """How the networks of the white cells and of the shapes of red cells are named on their cards."""
+
+Classified = CellRow | CellFacts
+"""A classified cell: its row, or the facts that are read of many."""
 
 EMBEDDED = np.dtype("<f2")
 """How the numbers of an embedding are kept."""
@@ -113,7 +117,7 @@ def cell_pictures(cell: Cell) -> Iterator[tuple[str, bytes]]:
         yield "heatmap", pictures.heatmap_png(cell.explanation.drawn)
 
 
-def _call(row: CellRow, label: str | None) -> Call | None:
+def _call(row: Classified, label: str | None) -> Call | None:
     """The machine's call or, given a person's `label`, that one: a person does not abstain."""
     if not row.label:
         return None
@@ -130,12 +134,12 @@ def _call(row: CellRow, label: str | None) -> Call | None:
     )
 
 
-def prediction_sets(row: CellRow) -> dict[int, tuple[str, ...]]:
+def prediction_sets(row: Classified) -> dict[int, tuple[str, ...]]:
     """The prediction sets of a call by their level in %, lowest first; none for an older analysis."""
     return dict(sorted((int(level), tuple(labels)) for level, labels in row.prediction_sets.items()))
 
 
-def second_call(row: CellRow) -> SecondCall | None:
+def second_call(row: Classified) -> SecondCall | None:
     """What a second network called the cell, if there was one."""
     return SecondCall(**row.second_call) if row.second_call else None
 
@@ -175,12 +179,12 @@ def description(kept: dict[str, Any]) -> Description | None:
     return Description(kept["label"], kept["text"], tuple(kept["supports"]), tuple(kept["contradicts"]))
 
 
-def measures(row: CellRow) -> RedCellMeasures | None:
+def measures(row: Classified) -> RedCellMeasures | None:
     """What was measured on a red cell, if it was classified."""
     return RedCellMeasures(**row.measures) if row.measures else None
 
 
-def cell(row: CellRow, label: str | None = None) -> Cell:
+def cell(row: Classified, label: str | None = None) -> Cell:
     """The cell as the machine saw it or, given a `label`, as the person who reviewed it called it.
 
     Outline and probabilities, which no figure and no payload needs, stay in the row, and so do the words.
@@ -188,7 +192,7 @@ def cell(row: CellRow, label: str | None = None) -> Cell:
     reasons = tuple(row.review_reasons)
     return Cell(
         row.number,
-        instance(row, outlined=False),
+        _instance(row, ()),
         _call(row, label),
         reasons if row.needs_review else (),
         second=second_call(row),
@@ -199,10 +203,14 @@ def cell(row: CellRow, label: str | None = None) -> Cell:
 
 def instance(row: CellRow, outlined: bool = True) -> Instance:
     """The cell as it was segmented, with its outline or without."""
+    return _instance(row, tuple((x, y) for x, y in row.polygon) if outlined else ())
+
+
+def _instance(row: Classified, outline: tuple[tuple[int, int], ...]) -> Instance:
     return Instance(
         Kind(row.kind),
         (row.x0, row.y0, row.x1, row.y1),
-        tuple((x, y) for x, y in row.polygon) if outlined else (),
+        outline,
         (row.centroid_x, row.centroid_y),
         row.area_px,
         row.segmentation_confidence,

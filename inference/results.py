@@ -1,19 +1,20 @@
 """What an analysis found, with people's corrections, as frozen facts for pages and reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db.models.fields.files import FieldFile
+from django.core.files.storage import default_storage
 
 from inference import names, records
+from inference.cell_facts import CellFacts
 from inference.models import AnalysisRun, Cell, CellReview, SecondReview
 from inference.pipeline import findings as numbers
 from inference.pipeline import payload as pipeline_payload
-from inference.pipeline.aggregation import aggregate
+from inference.pipeline.aggregation import Counted, figures
 from inference.pipeline.cell_words import Description
 from inference.pipeline.config import DIFFERENTIAL_CLASSES, RBC_GRADES_PERCENT
 from inference.pipeline.decision import side_of_range
@@ -53,7 +54,7 @@ class AbnormalCell:
     confidence: float
     reviewed_by: str | None
     comment: str
-    crop: FieldFile
+    crop: str
 
     @property
     def crop_png(self) -> bytes:
@@ -92,12 +93,16 @@ class SmearResult:
     payload: dict[str, Any]
 
 
+Row = TypeVar("Row", Cell, CellFacts)
+"""One cell to be looked at, or one of many."""
+
+
 @dataclass(frozen=True, slots=True)
-class ReviewedCell:
+class ReviewedCell(Generic[Row]):
     """A row with the review that stands, if any; on the desk also the second pathologist's, and what the cell
     waits for from the reader (a review_queue.Task, or nothing)."""
 
-    row: Cell
+    row: Row
     review: CellReview | None
     second: SecondReview | None = None
     task: str = ""
@@ -115,6 +120,11 @@ class ReviewedCell:
     def is_corrected(self) -> bool:
         return self.review is not None and self.review.label != self.row.label
 
+    def counted(self) -> Counted:
+        """What the figures take from the cell as it counts."""
+        row = self.row
+        return Counted(row.kind, self.label if row.label else None, row.confidence or 0.0, row.needs_review)
+
     def finding(self) -> numbers.Cell:
         """The cell as it counts: called by the person who reviewed it, or else by the machine."""
         return records.cell(self.row, self.review.label if self.review else None)
@@ -126,13 +136,13 @@ class Cells:
     ones apart, in the order of their numbers; of the others, which may be very many, how many there are of
     each kind. `grades` are the laboratory's limits of the grades of red cells."""
 
-    called: Sequence[ReviewedCell]
+    called: Sequence[ReviewedCell[CellFacts]]
     uncalled: Mapping[numbers.Kind, int]
-    red: Sequence[ReviewedCell] = ()
+    red: Sequence[ReviewedCell[CellFacts]] = ()
     grades: Mapping[str, Limits] = field(default_factory=lambda: RBC_GRADES_PERCENT)
 
     @property
-    def classified(self) -> list[ReviewedCell]:
+    def classified(self) -> list[ReviewedCell[CellFacts]]:
         """All that were classified, white ones first."""
         return [*self.called, *self.red]
 
@@ -154,8 +164,10 @@ class Cells:
 
     def figures(self) -> numbers.Aggregate:
         """The figures of all cells as they count now."""
-        others = chain.from_iterable(repeat(_uncalled(kind), n) for kind, n in self.uncalled.items())
-        return aggregate([*(cell.finding() for cell in self.classified), *others])
+        others = chain.from_iterable(
+            repeat(Counted(kind, None, 0.0, False), n) for kind, n in self.uncalled.items()
+        )
+        return figures([*(cell.counted() for cell in self.classified), *others])
 
     def red_cells(self) -> RedCells | None:
         """The red cells as they count now; None where no network named their shapes."""
@@ -164,11 +176,6 @@ class Cells:
         named = [(cell.label, measured) for cell in self.red if (measured := records.measures(cell.row))]
         cells = [(label, measured) for label, measured in named if label != "artifact"]
         return graded(self.count(numbers.Kind.RBC) - len(named) + len(cells), cells, self.grades)
-
-
-def _uncalled(kind: numbers.Kind) -> numbers.Cell:
-    """Stands for any cell of a kind that was not classified: in the figures they are all alike."""
-    return numbers.Cell(0, numbers.Instance(kind, (0, 0, 0, 0), (), (0.0, 0.0), 0, 0.0))
 
 
 def lines(of: numbers.Aggregate, ranges: Mapping[str, Range]) -> tuple[ClassLine, ...]:
@@ -201,7 +208,7 @@ class Known:
     words: Mapping[int, Description]
 
 
-def payload(known: Known, others: Sequence[numbers.Cell] = ()) -> dict[str, Any]:
+def payload(known: Known, others: Iterable[numbers.Cell] | None = None) -> dict[str, Any]:
     """The JSON payload: figures with people's corrections, each cell with the machine's call beside them.
 
     `others` are the cells beside the white ones, where they are all to be listed; the figures count them in
@@ -212,15 +219,13 @@ def payload(known: Known, others: Sequence[numbers.Cell] = ()) -> dict[str, Any]
     red = (records.cell(cell.row) for cell in cells.red if cell.row.needs_review or cell.review)
     veiled = {cell.row.number for cell in cells.classified if cell.row.is_veiled}
     words = {number: words for number, words in known.words.items() if number not in veiled}
-    machine = tuple(
+    machine = (
         replace(cell, description=words[cell.cell_id]) if cell.cell_id in words else cell
-        for cell in (*called, *(others or red))
+        for cell in chain(called, red if others is None else others)
     )
-    found = replace(
-        records.findings(run, machine, cells.figures()), staging=staging.found, red=cells.red_cells()
-    )
+    found = replace(records.findings(run, (), cells.figures()), staging=staging.found, red=cells.red_cells())
     written = pipeline_payload.payload(found, str(run.smear_id), run.finished_at or run.queued_at)
-    written["staging"] = staging.part()
+    written |= pipeline_payload.cells_part(machine) | {"staging": staging.part()}
     reviewed = {cell.row.number: cell.review for cell in cells.classified if cell.review}
     for detection in written["cell_detections"]:
         if review := reviewed.get(detection["cell_id"]):
@@ -230,7 +235,7 @@ def payload(known: Known, others: Sequence[numbers.Cell] = ()) -> dict[str, Any]
     return written
 
 
-def _abnormal(cell: ReviewedCell) -> AbnormalCell:
+def _abnormal(cell: ReviewedCell[CellFacts]) -> AbnormalCell:
     row, review = cell.row, cell.review
     return AbnormalCell(
         number=row.number,
@@ -245,8 +250,8 @@ def _abnormal(cell: ReviewedCell) -> AbnormalCell:
     )
 
 
-def _bytes(file: FieldFile) -> bytes:
-    with file.open() as opened:
+def _bytes(name: str) -> bytes:
+    with default_storage.open(name) as opened:
         data: bytes = opened.read()
     return data
 
@@ -278,6 +283,6 @@ def smear_result(known: Known, ranges: Mapping[str, Range]) -> SmearResult:
         cells_corrected=cells.corrected_count,
         abnormal=tuple(_abnormal(cell) for cell in cells.called if cell.label in ABNORMAL),
         staging=staging,
-        annotated_png=_bytes(run.overlay) if run.overlay else b"",
+        annotated_png=_bytes(run.overlay.name) if run.overlay.name else b"",
         payload=payload(known),
     )

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
+from heapq import merge
 from uuid import UUID
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404
 from accounts.selectors import red_cell_grades
 from accounts.types import Lab, User
 from inference import records, results
+from inference.cell_facts import CellFacts, facts
 from inference.models import AnalysisRun, Cell, CellReview, CellSkip, SecondReview
 from inference.pipeline.cell_words import Description
 from inference.pipeline.config import RBC_GRADES_PERCENT
@@ -71,8 +72,6 @@ def newest(runs: QuerySet[AnalysisRun]) -> QuerySet[AnalysisRun]:
 # --- cells ----------------------------------------------------------------------------------------
 LONG = ("polygon", "probabilities", "explanation", "remediation", "reading", "embedding")
 """Columns as long as all others together, which only the panel of a single cell shows."""
-
-_DRAWN = ("run", "number", "kind", "x0", "y0", "x1", "y1", "label", "needs_review")
 
 STANDING = CellReview.objects.filter(cell=OuterRef("pk"), undone_at=None)
 _OF_CELL = tuple(f"cell__{column}" for column in (*LONG, "description"))
@@ -147,10 +146,9 @@ def cells_by_run(runs: Iterable[AnalysisRun]) -> dict[UUID, Cells]:
     reviews = CellReview.objects.filter(cell__run__in=which, undone_at=None).select_related("reviewer")
     standing = {review.cell_id: review for review in reviews}
     rows = Cell.objects.filter(run__in=which)
-    named = rows.exclude(label="").defer(*LONG, "description").order_by("run_id", "number")
-    called: dict[UUID, list[ReviewedCell]] = defaultdict(list)
-    red: dict[UUID, list[ReviewedCell]] = defaultdict(list)
-    for row in named:
+    called: dict[UUID, list[ReviewedCell[CellFacts]]] = defaultdict(list)
+    red: dict[UUID, list[ReviewedCell[CellFacts]]] = defaultdict(list)
+    for row in facts(rows.exclude(label="").order_by("run_id", "number")):
         (red if row.kind == Kind.RBC else called)[row.run_id].append(ReviewedCell(row, standing.get(row.pk)))
     uncalled: dict[UUID, dict[Kind, int]] = defaultdict(dict)
     kinds = rows.filter(label="").order_by().values_list("run_id", "kind").annotate(Count("pk"))
@@ -161,9 +159,8 @@ def cells_by_run(runs: Iterable[AnalysisRun]) -> dict[UUID, Cells]:
 
 
 def uncalled_cells(run: AnalysisRun) -> QuerySet[Cell]:
-    """The cells of a run that were counted and not classified, with what is drawn of them: of thousands every
-    other column would take as long to read as all that is shown."""
-    return run.cells.filter(label="").only(*_DRAWN).order_by("number")
+    """The cells of a run that were counted and not classified."""
+    return run.cells.filter(label="").order_by("number")
 
 
 def _uncalled(run: AnalysisRun) -> Iterator[FoundCell]:
@@ -182,18 +179,18 @@ def second_reviews(run: AnalysisRun) -> dict[int, SecondReview]:
     return {word.cell_id: word for word in words.select_related("reviewer", "first__reviewer")}
 
 
-def skips(cell: Cell) -> list[CellSkip]:
+def skips(cell_id: int) -> list[CellSkip]:
     """Who skipped a cell and why, the latest first."""
-    return list(cell.skips.select_related("reader").order_by("-skipped_at"))
+    return list(CellSkip.objects.filter(cell=cell_id).select_related("reader").order_by("-skipped_at"))
 
 
-def numbered_cell(run: AnalysisRun, number: int) -> ReviewedCell | None:
+def numbered_cell(run: AnalysisRun, number: int) -> ReviewedCell[Cell] | None:
     """A cell of a run by its number, if there is one."""
     cell = run.cells.filter(number=number).first()
     return reviewed_cell(cell) if cell else None
 
 
-def reviewed_cell(cell: Cell) -> ReviewedCell:
+def reviewed_cell(cell: Cell) -> ReviewedCell[Cell]:
     standing = cell.reviews.filter(undone_at=None).select_related("reviewer")
     return ReviewedCell(cell, standing.first())
 
@@ -244,7 +241,7 @@ def result_payload(
     not see yet."""
     cells = veiled(cells_of([run]))
     red = (records.cell(cell.row) for cell in cells.red)
-    others = sorted(chain(red, _uncalled(run)), key=lambda cell: cell.cell_id)
+    others = merge(red, _uncalled(run), key=lambda cell: cell.cell_id)
     return results.payload(Known(run, cells, staged(run), _descriptions([run])[run.pk]), others)
 
 

@@ -1,5 +1,8 @@
 """How environment variables become settings."""
 
+import gc
+from importlib import import_module, reload
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -29,3 +32,11 @@ def test_other_ways_of_mail():
 def test_a_wrong_one_stops_the_start_without_repeating_a_password(url):
     with pytest.raises(ImproperlyConfigured, match="EMAIL_URL has to be"):
         mail(url)
+
+
+def test_what_a_server_loads_is_not_looked_through_for_garbage():
+    try:
+        reload(import_module("wbcportal.wsgi"))
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()

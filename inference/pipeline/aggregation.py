@@ -1,7 +1,8 @@
 """Turns the cells of a smear into counts, shares with exact intervals, ratios and flags."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv
@@ -41,26 +42,48 @@ def share(count: int, total: int, level: float = 0.95) -> Share:
     return Share(count, 100 * count / total, 100 * low, 100 * high)
 
 
-def aggregate(cells: Sequence[Cell]) -> Aggregate:
+class Counted(NamedTuple):
+    """What the figures take from a cell: its kind, what it counts as or None without a call, how sure the
+    call was, 0–1, and whether a person is asked to look."""
+
+    kind: str
+    label: str | None
+    confidence: float
+    is_unsure: bool
+
+
+def aggregate(cells: Iterable[Cell]) -> Aggregate:
+    """Add up the cells of one smear as their calls say; every cell once."""
+    return figures([_counted(cell) for cell in cells])
+
+
+def _counted(cell: Cell) -> Counted:
+    call, unsure = cell.call, bool(cell.review_reasons)
+    if call is None:
+        return Counted(cell.instance.kind, None, 0.0, unsure)
+    return Counted(cell.instance.kind, call.label, call.confidence, unsure)
+
+
+def figures(cells: Sequence[Counted]) -> Aggregate:
     """Add up the cells of one smear.
 
     Args:
-        cells: every cell once. A classified cell counts as what its call says, a red one as a red cell
-            whatever its shape; cells without a call count as the kind that segmentation gave them, white
-            ones only in `total_cells`. Artifacts are no cells.
+        cells: every cell once. A classified cell counts as its label, a red one as a red cell whatever its
+            shape; cells without a call count as the kind that segmentation gave them, white ones only in
+            `total_cells`. Artifacts are no cells.
 
     Returns:
         The figures; leukocytes of the differential are the seven classes of DIFFERENTIAL_CLASSES.
     """
-    white = [cell for cell in cells if cell.call and cell.instance.kind is not Kind.RBC]
-    called = Counter(cell.call.label for cell in white if cell.call)
-    artifacts = sum(cell.call is not None and cell.call.label == "artifact" for cell in cells)
-    unnamed = Counter(cell.instance.kind for cell in cells if cell.call is None)
+    white = [cell for cell in cells if cell.label is not None and cell.kind != Kind.RBC]
+    called = Counter(cell.label for cell in white if cell.label is not None)
+    artifacts = sum(cell.label == "artifact" for cell in cells)
+    unnamed = Counter(cell.kind for cell in cells if cell.label is None)
     leukocytes = sum(called[label] for label in DIFFERENTIAL_CLASSES)
     differential = {label: share(called[label], leukocytes) for label in DIFFERENTIAL_CLASSES}
-    confidences = [cell.call.confidence for cell in white if cell.call]
-    reviewed = sum(bool(cell.review_reasons) for cell in white)
-    red = sum(cell.instance.kind is Kind.RBC for cell in cells) - (artifacts - called["artifact"])
+    confidences = [cell.confidence for cell in white]
+    unsure = sum(cell.is_unsure for cell in white)
+    red = sum(cell.kind == Kind.RBC for cell in cells) - (artifacts - called["artifact"])
     return Aggregate(
         total_cells=len(cells) - artifacts,
         rbc_count=red,
@@ -73,7 +96,7 @@ def aggregate(cells: Sequence[Cell]) -> Aggregate:
         erythroblasts_per_100_wbc=_per_100(called["erythroblast"], leukocytes),
         left_shift_index=_per_100(called["immature_granulocyte"], called["neutrophil"]),
         myeloid_erythroid_ratio=_ratio(_myeloid(called), called["erythroblast"]),
-        uncertain_share=_ratio(reviewed, len(confidences)),
+        uncertain_share=_ratio(unsure, len(confidences)),
         mean_confidence=float(np.mean(confidences)) if confidences else None,
         flags=tuple(flags(called)),
     )

@@ -1,7 +1,7 @@
 """The findings of one analysis as the JSON payload in which they leave."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -29,19 +29,26 @@ def _round(value: float | None, digits: int = 4) -> float | None:
 
 def _detection(cell: Cell) -> dict[str, Any]:
     instance, call = cell.instance, cell.call
-    return {
+    x, y = instance.centroid
+    found: dict[str, Any] = {
         "cell_id": cell.cell_id,
         "type": instance.kind.value,
         "classification": call.label if call else None,
         "confidence": round(call.confidence if call else instance.confidence, 4),
         "bbox": list(instance.box),
-        "centroid": [round(value, 1) for value in instance.centroid],
-        **(_prediction_sets(call) if call else {}),
-        **({"second_call": second_call(cell.second)} if cell.second else {}),
-        **({"description": description(cell.description)} if cell.description else {}),
-        **({"measures": measures(cell.measures)} if cell.measures else {}),
-        **({"noted": list(cell.noted)} if cell.noted else {}),
+        "centroid": [round(x, 1), round(y, 1)],
     }
+    if call:
+        found |= _prediction_sets(call)
+    if cell.second:
+        found["second_call"] = second_call(cell.second)
+    if cell.description:
+        found["description"] = description(cell.description)
+    if cell.measures:
+        found["measures"] = measures(cell.measures)
+    if cell.noted:
+        found["noted"] = list(cell.noted)
+    return found
 
 
 def description(words: Description) -> dict[str, Any]:
@@ -62,8 +69,7 @@ def second_call(call: SecondCall) -> dict[str, Any]:
     }
 
 
-def _uncertain(cell: Cell) -> dict[str, Any]:
-    detection = _detection(cell)
+def _uncertain(cell: Cell, detection: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "cell_id": cell.cell_id,
         "type": detection["type"],
@@ -73,6 +79,18 @@ def _uncertain(cell: Cell) -> dict[str, Any]:
         "requires_manual_review": True,
         **({"description": detection["description"]} if cell.description else {}),
     }
+
+
+def cells_part(cells: Iterable[Cell]) -> dict[str, list[dict[str, Any]]]:
+    """Write the cells, and once more those that a person has to look at; each is let go when it is written,
+    so that many thousands need not be held."""
+    detections, uncertain = [], []
+    for cell in cells:
+        detection = _detection(cell)
+        detections.append(detection)
+        if cell.review_reasons:
+            uncertain.append(_uncertain(cell, detection))
+    return {"cell_detections": detections, "uncertain_cases": uncertain}
 
 
 def _notices(notices: Sequence[Notice]) -> list[dict[str, str]]:
@@ -158,9 +176,12 @@ def _diameters(red: RedCells) -> dict[str, Any] | None:
     }
 
 
+_MEASURED = [measure.name for measure in fields(RedCellMeasures)]
+
+
 def measures(of: RedCellMeasures) -> dict[str, float | None]:
     """What was measured on a red cell."""
-    return {name: _round(value, 3) for name, value in asdict(of).items()}
+    return {name: _round(getattr(of, name), 3) for name in _MEASURED}
 
 
 def _quality_metrics(findings: Findings) -> dict[str, Any]:
@@ -242,8 +263,7 @@ def payload(findings: Findings, image_id: str, timestamp: datetime) -> dict[str,
         "rbc_analysis": red_cells_part(findings.red, aggregate.rbc_count),
         "wbc_differential": _differential(aggregate),
         "staging": staging_part(findings.staging),
-        "cell_detections": [_detection(cell) for cell in findings.cells],
-        "uncertain_cases": [_uncertain(cell) for cell in findings.cells if cell.review_reasons],
+        **cells_part(findings.cells),
         "quality_metrics": _quality_metrics(findings),
         "notices": _notices((*findings.quality.notices, *findings.notices)),
         "image": {

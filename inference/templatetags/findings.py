@@ -1,17 +1,21 @@
 """Names, shares and places in the picture, as templates write them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from inference import heat_maps, names, records, what_matters
-from inference.field import Field, Layer
+from inference.cell_facts import CellFacts
+from inference.field import Drawn, Field, Layer, Place
 from inference.models import AnalysisRun, Cell
 from inference.pipeline.findings import Kind, SecondCall, Severity
-from inference.results import ClassLine, ReviewedCell
+from inference.results import ClassLine
 
 register = template.Library()
 register.filter("class_name", names.class_name)
@@ -186,29 +190,44 @@ def warnings(run: AnalysisRun) -> list[str]:
 def cell_marks(field: Field, layer: Layer) -> SafeString:
     """The cells of a layer as SVG; written here because a template takes ten times as long for thousands."""
     chosen = field.cell.row.number if field.cell else None
-    return mark_safe("".join(_mark(cell, field, cell.row.number == chosen) for cell in layer.cells))
+    classes = {label: escape(names.class_name(label)) for label in {cell.label for cell in layer.cells}}
+    words = Words(f"{field.label_size:.1f}", classes, escape(_("needs review")))
+    called = (_mark(cell, words, cell.row.number == chosen) for cell in layer.cells)
+    others = (_boxed(place, _css(chosen=place.number == chosen)) for place in layer.uncalled)
+    return mark_safe("".join(chain(called, others)))
 
 
-def _mark(cell: ReviewedCell, field: Field, chosen: bool) -> str:
-    row = cell.row
-    css = " ".join(["cell", *["open"] * cell.is_open, *["selected"] * chosen])
-    box = f'<rect class="box" x="{row.x0}" y="{row.y0}" width="{width(row)}" height="{height(row)}"/>'
-    if not row.label or (row.kind == Kind.RBC and not cell.is_open):
-        return f'<g class="{css}" data-cell="{row.number}">{box}</g>'
-    return format_html(
-        '<a href="?cell={n}" data-cell="{n}" class="{css}" aria-label="{words}">{box}'
-        '<text class="cell-name" x="{x}" y="{y}" font-size="{size}" dy="-0.25em">{name}</text></a>',
-        n=row.number,
-        css=css,
-        words=_words(cell),
-        box=mark_safe(box),
-        x=row.x0,
-        y=row.y0,
-        size=f"{field.label_size:.1f}",
-        name=names.class_name(cell.label) + " ?" * cell.is_open,
+class Words(NamedTuple):
+    """How the marks of a layer are named: the size of their names, these by class, and what open ones need;
+    escaped once for thousands of cells."""
+
+    size: str
+    classes: Mapping[str, str]
+    needs_review: str
+
+
+def _mark(cell: Drawn, words: Words, chosen: bool) -> str:
+    row, is_open = cell.row, cell.is_open
+    css = _css(is_open, chosen)
+    if not row.label or (row.kind == Kind.RBC and not is_open):
+        return _boxed(row, css)
+    n, name = row.number, words.classes[cell.label]
+    said = f"{name}, {percent(row.confidence)}{f', {words.needs_review}' if is_open else ''}"
+    return (
+        f'<a href="?cell={n}" data-cell="{n}" class="{css}" aria-label="{said}">{_box(row)}'
+        f'<text class="cell-name" x="{row.x0}" y="{row.y0}" font-size="{words.size}" dy="-0.25em">'
+        f"{name}{' ?' * is_open}</text></a>"
     )
 
 
-def _words(cell: ReviewedCell) -> str:
-    said = f"{names.class_name(cell.label)}, {percent(cell.row.confidence)}"
-    return f"{said}, {_('needs review')}" if cell.is_open else said
+def _css(is_open: bool = False, chosen: bool = False) -> str:
+    return f"cell{' open' * is_open}{' selected' * chosen}"
+
+
+def _boxed(of: CellFacts | Cell | Place, css: str) -> str:
+    """A cell that is drawn without its name, and is not reached by the Tab key."""
+    return f'<g class="{css}" data-cell="{of.number}">{_box(of)}</g>'
+
+
+def _box(of: CellFacts | Cell | Place) -> str:
+    return f'<rect class="box" x="{of.x0}" y="{of.y0}" width="{of.x1 - of.x0}" height="{of.y1 - of.y0}"/>'

@@ -16,7 +16,10 @@ def drawn(run, number=None):
 
 
 def numbers(field):
-    return {layer.key: [cell.row.number for cell in layer.cells] for layer in field.layers}
+    return {
+        layer.key: [*(cell.row.number for cell in layer.cells), *(place.number for place in layer.uncalled)]
+        for layer in field.layers
+    }
 
 
 def grid(side, step, count):
@@ -41,7 +44,7 @@ def test_all_cells_are_drawn_where_there_is_room(done_run):
 def test_red_cells_are_the_first_to_be_left_out(done_run, monkeypatch, room, white, platelets, red):
     monkeypatch.setattr(fields, "DRAWN_AT_MOST", room)
     layers = drawn(done_run).layers
-    assert [len(layer.cells) for layer in layers] == [white, platelets, red]
+    assert [layer.drawn for layer in layers] == [white, platelets, red]
     assert [layer.count for layer in layers] == [8, 1, 10]
 
 
@@ -136,6 +139,43 @@ def test_the_page_of_a_large_slide_draws_so_many_cells_and_says_so(
     assert 'data-cell="12"' in html
     assert "9 red cells are counted, not drawn." in words
     assert "Cell 12" in words
+
+
+def marks(html):
+    """The cells of the picture by number, each as it is drawn."""
+    found = re.finditer(r'<(a|g)[^>]*data-cell="(\d+)"[^>]*>.*?</\1>', html)
+    return {int(mark[2]): mark[0] for mark in found}
+
+
+def box(run, number):
+    cell = run.cells.get(number=number)
+    return f'x="{cell.x0}" y="{cell.y0}" width="{cell.x1 - cell.x0}" height="{cell.y1 - cell.y0}"/>'
+
+
+def test_white_cells_are_links_that_say_their_call_and_red_ones_are_boxes(client_for, clinician, done_run):
+    drawn = marks(page(client_for, clinician, done_run)[0])
+    assert sorted(drawn) == list(range(1, 20))
+    assert all(f'<rect class="box" {box(done_run, number)}' in mark for number, mark in drawn.items())
+    assert drawn[1].startswith('<a href="?cell=1" data-cell="1" class="cell" aria-label="Neutrophil, 95 %">')
+    assert ">Neutrophil</text>" in drawn[1]
+    assert 'class="cell open" aria-label="Eosinophil, 55 %, needs review"' in drawn[8]
+    assert ">Eosinophil ?</text>" in drawn[8]
+    for number in (9, 19):
+        assert drawn[number].startswith(f'<g class="cell" data-cell="{number}"><rect ')
+        assert "text" not in drawn[number]
+
+
+@pytest.mark.parametrize("number", [1, 8, 9, 19])
+def test_the_cell_that_is_asked_for_is_marked(client_for, clinician, done_run, number):
+    drawn = marks(page(client_for, clinician, done_run, f"?cell={number}")[0])
+    assert [at for at, mark in drawn.items() if re.search(r'class="cell[a-z ]* selected"', mark)] == [number]
+
+
+def test_names_of_classes_are_escaped(client_for, clinician, done_run, monkeypatch):
+    monkeypatch.setattr("inference.names.class_name", lambda label: f"<{label}>")
+    drawn = marks(page(client_for, clinician, done_run)[0])
+    assert 'aria-label="&lt;neutrophil&gt;, 95 %"' in drawn[1]
+    assert ">&lt;neutrophil&gt;</text>" in drawn[1]
 
 
 def test_a_cell_that_is_not_there_is_no_error(client_for, clinician, done_run):
