@@ -71,9 +71,7 @@ def test_proposed_cells_are_learnt_from_and_measure_nothing(fields):
 
 
 def test_a_folder_without_indexes_is_refused(tmp_path):
-    with pytest.raises(
-        UnusableProposals, match="takes the folder that python -m inference"
-    ):
+    with pytest.raises(UnusableProposals, match="takes the folder that python -m inference"):
         read_proposed(tmp_path)
     assert read_proposed(None) == ()
 
