@@ -30,8 +30,7 @@ LEAST_AGREEING = 2 / 3
 
 MOST_DISAGREEING = 1 / 2
 """From this share of the staged fields on a person looks because their blasts do not fit their stages: there
-the disagreement is the rule and not the exception, which the share pooled over the smear can hide. Of single
-training fields of a leukemia the white-cell network calls no blast at all in 22 of 54 (0.41)."""
+the disagreement is the rule and not the exception, which the share pooled over the smear can hide."""
 
 NO_PATIENT_TEST = Notice(
     "no_patient_disjoint_test",

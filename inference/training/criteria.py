@@ -1,8 +1,8 @@
 """Measure the limits of the haematological criteria: ``python -m inference.training.criteria CROPS``.
 
 CROPS is the folder in which a training kept its crops. Limits are percentiles of the measured features over
-the labelled training cells of each class; what the network tells of an attribute is sure from the probability
-from which on it is right in 95 of 100 validation cells.
+the training cells of each class that a person named; what the network tells of an attribute is sure from the
+probability from which on it is right in 95 of 100 validation cells.
 """
 
 import argparse
@@ -32,6 +32,8 @@ from inference.pipeline.networks.runtime import Network
 from inference.pipeline.nucleus import nucleus_mask
 from inference.training.attributes import UNKNOWN
 from inference.training.crops import Crops
+from inference.training.laboratories import TRAIN, VAL
+from inference.training.proposed_cells import ORIGINS
 
 PERCENTILES = {"p2": 2, "p25": 25, "p75": 75, "p98": 98}
 FEATURES = tuple(part.name for part in fields(Morphology) if part.name != "cell_diameter_um")
@@ -110,7 +112,7 @@ def sure_from(best: NDArray[np.float32], right: NDArray[np.bool_]) -> float | No
 def make(folder: Path) -> Mapping[str, Any]:
     """Measure limits and sureness on a training's crops, as `criteria.json` holds them."""
     network = runtime.load(registry.WBC_NETWORK)
-    train, val = (_kept(folder / f"{part}.npz") for part in ("train", "val"))
+    train, val = (_kept(folder / f"{part}.npz").without([*ORIGINS]) for part in (TRAIN, VAL))
     counts = {str(name): int((train.laboratories == name).sum()) for name in np.unique(train.laboratories)}
     card = network.card
     provenance = {

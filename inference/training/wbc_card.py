@@ -21,7 +21,7 @@ from inference.training.laboratories import LABORATORIES, TRAIN, thinned
 from inference.training.proposed_cells import Proposed
 from inference.training.wbc import Recipe
 
-VERSIONS = {registry.WBC_NETWORK: "1.1.0", registry.SECOND_NETWORK: "2.0.0"}
+VERSIONS = {registry.WBC_NETWORK: "2.0.0", registry.SECOND_NETWORK: "3.0.0"}
 FIELDS = {"pbc": "fields_txl", "raabin": "fields_txl", "bcisc": "fields_bcisc"}
 """The folders with fields of the laboratories whose white cells are learnt from, of those that have any."""
 

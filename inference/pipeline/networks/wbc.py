@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from inference.pipeline.networks import pretrained
 from inference.pipeline.networks.attention import MedSwish, WBCAttention
 
-ARCHITECTURE = "regnetx_002"
+ARCHITECTURE = "efficientnet_lite0"
 DROPOUT = 0.2
 HEAD_WIDTH = 512
 EXPLAINED_STRIDE = 16

@@ -106,7 +106,7 @@ def test_confirmed_cells_are_learnt_from_as_a_laboratory_of_their_own(data, tmp_
     main([*arguments, *short, *more])
     card = registry.read_card("wbc", out)
     sha256 = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
-    assert card.version == f"1.1.0+{card.sha256[:8]}"
+    assert card.version == f"2.0.0+{card.sha256[:8]}"
     assert card.text["training"]["extra"] == [sha256]
     assert card.text["training"]["start"] == registry.read_card("wbc", start).sha256
     learnt = card.text["data"][-1]
@@ -178,7 +178,7 @@ def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
             r"no folder nowhere/wbc_pbc\. --data takes the folder that holds wbc_pbc, wbc_apl",
         ),
         (["--start", "nowhere"], r"no folder nowhere\. --start takes the folder"),
-        (["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE], r"holds a regnetx_002; choose"),
+        (["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE], r"holds a efficientnet_lite0;"),
         (["--views", "levels", "stretched"], r"--views levels stretched lacks as_is"),
         (["--shown", "levels"], r"--shown levels has to hold as_is"),
         (["--extra", "nowhere"], r"nowhere holds no export of confirmed cells"),
