@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from inference import names, selectors
 from inference.blind import Veil
@@ -68,7 +69,7 @@ class ShownDifferential:
 
     @property
     def modes(self) -> list[Mode]:
-        all_of_them = _("All %(n)s cells") % {"n": intcomma(self.found)}
+        all_of_them = ngettext("The %(n)s cell", "All %(n)s cells", self.found) % {"n": intcomma(self.found)}
         ends = (Mode(end, str(end.label), self.end == end, self.found >= end) for end in End)
         return [Mode(None, all_of_them, self.end is None, True), *ends]
 
