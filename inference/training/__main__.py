@@ -71,6 +71,7 @@ def _add_proposed(parser: argparse.ArgumentParser) -> None:
     folders = ", ".join(sorted({origin.folder for origin in ORIGINS.values()}))
     parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {folders}")
     parser.add_argument("--out", type=Path, required=True, help="folder for one index of each origin")
+    parser.set_defaults(start=None)
 
 
 def _add_rbc(parser: argparse.ArgumentParser) -> None:
@@ -222,7 +223,6 @@ def _train_wbc(given: argparse.Namespace) -> None:
 
 
 def _propose(given: argparse.Namespace) -> None:
-    given.start = None
     _check_folders(given, [origin.folder for origin in ORIGINS.values()])
     names = (registry.WBC_NETWORK, registry.SECOND_NETWORK)
     propose(given.data, given.out, [runtime.load(name) for name in names])

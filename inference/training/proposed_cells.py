@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.pipeline.cells import crop
-from inference.pipeline.classification import Calibration
+from inference.pipeline.cells import crop, crop_box
+from inference.pipeline.classification import classify
 from inference.pipeline.config import Config
 from inference.pipeline.errors import PipelineError
+from inference.pipeline.explanation import outline_in_square
 from inference.pipeline.findings import Call, Image, Instance, Kind
 from inference.pipeline.networks.runtime import Network
+from inference.pipeline.seen_colours import SeenColours
+from inference.pipeline.seen_filter import SeenFilter
 from inference.pipeline.segmentation import segment
-from inference.pipeline.single_cell import square_of
 from inference.pipeline.staging import BENIGN
 from inference.training import staging_fields
 from inference.training.cell_images import read_cell_image
-from inference.training.evaluate_wbc import ask
 from inference.training.labels import BOX_COLUMN, INDEX, rows_of
 from inference.training.laboratories import TRAIN, Laboratory, thinned
 
@@ -158,10 +159,12 @@ def _whole(instance: Instance, image: Image) -> bool:
 
 def called(image: Image, whites: Sequence[Instance], network: Network) -> list[Call]:
     """Call white cells of a field, uint8 RGB (height, width, 3), as an analysis of that field alone would."""
-    config = Config()
-    cut = [(crop(image, one, config.cells, config.cells.wbc_side), one) for one in whites]
-    squares = [square_of(image, "field", one, (network.card, config)) for one in cut]
-    return Calibration.of(network.card).calls(ask(squares, network).logits) if squares else []
+    config, card = Config(), network.card
+    padding, side = config.cells.padding, config.cells.wbc_side
+    crops = [crop(image, one, config.cells, side) for one in whites]
+    outlines = [outline_in_square(one, crop_box(one, padding), side) for one in whites]
+    colours, through = SeenColours.of(image, "field", card, config), SeenFilter.of(image, "field", card)
+    return classify(through.views(colours.views(crops, outlines)), network)
 
 
 def _index(out: Path, name: str) -> Path:

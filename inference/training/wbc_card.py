@@ -86,7 +86,6 @@ TEXT: dict[str, Any] = {
     " wbc_pbc, so figures on wbc_pbc are optimistic; in fields_txl by field, not by smear",
     "class_mapping": {**SUBTYPES, **dict.fromkeys(LEFT_OUT, "left out")},
     "limits": [
-        ONE_LABORATORY,
         "Immature cells and platelets were learnt from CellaVision scanners only; with other cameras and"
         " stains it is less accurate, above all where cells are blurred.",
         "A crop is scaled to the cell, so absolute cell size is not seen.",
@@ -145,13 +144,11 @@ def learnt_from(recipe: Recipe, more: More = NO_MORE) -> dict[str, Any]:
     learnt += [one.told for one in proposed]
     learnt += pretrained.origin(recipe.backbone, recipe.init)
     without = ", ".join(text["name"] for name, text in DATA.items() if name in held_out)
-    limits = list(TEXT["limits"])
+    limits = [PROPOSED_BLASTS if proposed else ONE_LABORATORY, *TEXT["limits"]]
     if without:
         limits.append(
             f"Held out, not learnt from: {without}. Classes that no other set shows were not learnt."
         )
-    if proposed:
-        limits[limits.index(ONE_LABORATORY)] = PROPOSED_BLASTS
     if not exports:
         return {"data": learnt, "limits": limits}
     names = ", ".join(export.laboratory.name for export in exports)

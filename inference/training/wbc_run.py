@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a network is made from: the folder of data sets, the laboratories held out, the exports learnt
+    """What a network is made from: the folder of data sets, the laboratories held out, the exports
     and the proposed cells learnt from as well, and the card of the network to start from, if there is one."""
 
     data: Path

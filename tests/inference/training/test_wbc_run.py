@@ -178,7 +178,10 @@ def test_what_the_command_is_told_is_in_the_recipe(tmp_path, monkeypatch):
             r"no folder nowhere/wbc_pbc\. --data takes the folder that holds wbc_pbc, wbc_apl",
         ),
         (["--start", "nowhere"], r"no folder nowhere\. --start takes the folder"),
-        (["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE], r"holds a efficientnet_lite0;"),
+        (
+            ["--start", str(registry.WEIGHTS), "--architecture", ARCHITECTURE],
+            r"holds a efficientnet_lite0; choose",
+        ),
         (["--views", "levels", "stretched"], r"--views levels stretched lacks as_is"),
         (["--shown", "levels"], r"--shown levels has to hold as_is"),
         (["--extra", "nowhere"], r"nowhere holds no export of confirmed cells"),
